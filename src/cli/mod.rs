@@ -1,0 +1,6 @@
+//! stub
+
+/// x
+pub fn main(_args: std::env::ArgsOs) -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

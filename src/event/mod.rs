@@ -1,0 +1,22 @@
+//! The words that every room shares: an attempt, its subject and object, decisions and responses.
+//!
+//! Plain values and newtypes. May not do I/O, read a clock, or import another room; every other room imports this one.
+
+#![forbid(unsafe_code)]
+
+mod attempt;
+mod decision;
+mod fact;
+mod ids;
+mod texts;
+mod users;
+
+pub use attempt::{
+    Arguments, Attempt, Capabilities, Credentials, FileFacts, Image, Login, MountFacts, Namespaces, Object,
+    Privileges, Process, Subject, Timestamp, Trust,
+};
+pub use decision::{Basis, Decision, Effect, Failure, Mode, Response, RuleIndex, Settled};
+pub use fact::{Cause, Fact, Groups};
+pub use ids::{Device, Gid, Pid, Uid};
+pub use texts::Texts;
+pub use users::Users;

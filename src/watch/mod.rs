@@ -1,0 +1,3 @@
+//! Mounts coming and going, and which marks follow from them.
+
+pub mod plan;
