@@ -96,6 +96,8 @@ pub enum Settled {
     NobodyWaited,
     /// The kernel refused it with this errno.
     Refused(i32),
+    /// Another thread had answered: the deadline had passed.
+    Overtaken,
 }
 
 impl Failure {

@@ -1,0 +1,273 @@
+//! One fanotify group for FAN_OPEN_EXEC_PERM.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::{InFlight, PendingExec, Waiting};
+use crate::event::{Response, Settled};
+use crate::sys::{clock, fanotify};
+
+/// The group and the table of its events in flight.
+#[derive(Debug)]
+pub struct Group {
+    fd: OwnedFd,
+    features: Features,
+    in_flight: InFlight,
+    dropped: AtomicU64,
+}
+
+/// What the kernel gave this group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// The errno of a failed open is told (FAN_REPORT_FD_ERROR, Linux 6.12).
+    pub fd_error: bool,
+    /// Answers can be written to the kernel's audit log (FAN_ENABLE_AUDIT, needs CAP_AUDIT_WRITE).
+    pub audit: bool,
+}
+
+/// What a read gives.
+#[derive(Debug)]
+pub enum Incoming {
+    /// An exec waits for an answer.
+    Exec(PendingExec),
+    /// The kernel could not open the file for us and has denied this exec itself.
+    KernelDenied {
+        /// The calling thread, 0 where it is not known.
+        thread: i32,
+        /// Why, where the kernel says.
+        errno: Option<i32>,
+    },
+    /// The kernel's queue overflowed; what did not fit ran.
+    Overflow,
+}
+
+/// What carries the mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MarkKind {
+    /// The superblock, through whatever mount (FAN_MARK_FILESYSTEM).
+    Filesystem,
+    /// One mount (FAN_MARK_MOUNT).
+    Mount,
+}
+
+/// Why there is no group.
+#[derive(Debug)]
+pub enum NotifyError {
+    /// CAP_SYS_ADMIN is missing.
+    NotPermitted,
+    /// The kernel has no fanotify (CONFIG_FANOTIFY).
+    NoFanotify,
+    /// The kernel has no permission events, or is older than 5.0 (CONFIG_FANOTIFY_ACCESS_PERMISSIONS).
+    NoPermissionEvents,
+    /// Anything else that fanotify_init(2) says.
+    Failed(io::Error),
+}
+
+impl Group {
+    /// A new group without marks. `audit` asks for kernel audit records; where that is refused the group has none.
+    ///
+    /// # Errors
+    /// The kernel cannot, or we may not.
+    pub fn new(audit: bool) -> Result<Self, NotifyError> {
+        let base = fanotify::FAN_CLASS_CONTENT
+            | fanotify::FAN_REPORT_TID
+            | fanotify::FAN_UNLIMITED_QUEUE
+            | fanotify::FAN_UNLIMITED_MARKS
+            | fanotify::FAN_CLOEXEC
+            | fanotify::FAN_NONBLOCK;
+        let mut last = None;
+        // From the most to the least: features are probed, never guessed from a version, because distributions backport.
+        for (fd_error, audit) in [(true, audit), (true, false), (false, audit), (false, false)] {
+            let extra = if fd_error { fanotify::FAN_REPORT_FD_ERROR } else { 0 }
+                | if audit { fanotify::FAN_ENABLE_AUDIT } else { 0 };
+            match fanotify::init(base | extra) {
+                Ok(fd) => {
+                    let in_flight = InFlight::new().map_err(NotifyError::Failed)?;
+                    return Ok(Self {
+                        fd,
+                        features: Features { fd_error, audit },
+                        in_flight,
+                        dropped: AtomicU64::new(0),
+                    });
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.map_or(NotifyError::NoFanotify, NotifyError::of_init))
+    }
+
+    /// The group that a predecessor left, with its table. The caller settles what it left ([`Group::settle_left_over`])
+    /// before it reads, and is sure that the predecessor is dead.
+    #[must_use]
+    pub fn adopt(fd: OwnedFd, features: Features, in_flight: InFlight) -> Self {
+        Self { fd, features, in_flight, dropped: AtomicU64::new(0) }
+    }
+
+    /// What the kernel gave.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// The table of events in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> &InFlight {
+        &self.in_flight
+    }
+
+    /// Marks the filesystem or mount that holds `path` (a symbolic link is followed). Marking again changes nothing.
+    ///
+    /// # Errors
+    /// What fanotify_mark(2) says: ENOENT, ENODEV, EINVAL for a filesystem without permission events, EPERM without
+    /// CAP_SYS_ADMIN.
+    pub fn mark(&self, kind: MarkKind, path: &Path) -> io::Result<()> {
+        fanotify::mark(
+            self.fd.as_fd(),
+            fanotify::FAN_MARK_ADD | kind.flag(),
+            fanotify::FAN_OPEN_EXEC_PERM,
+            path,
+        )
+    }
+
+    /// Takes a mark away.
+    ///
+    /// # Errors
+    /// As [`Group::mark`]; ENOENT where there is no such mark.
+    pub fn unmark(&self, kind: MarkKind, path: &Path) -> io::Result<()> {
+        fanotify::mark(
+            self.fd.as_fd(),
+            fanotify::FAN_MARK_REMOVE | kind.flag(),
+            fanotify::FAN_OPEN_EXEC_PERM,
+            path,
+        )
+    }
+
+    /// Reads one event; `None` where none waits. Does not block: poll the descriptor for reading.
+    ///
+    /// One at a time: of a batch whose second event has no descriptor, the kernel would have denied that one already.
+    ///
+    /// # Errors
+    /// InvalidData for a record of an unknown form; other errors of read(2) that are not about one event.
+    pub fn read(self: &Arc<Self>, fallback: Response) -> io::Result<Option<Incoming>> {
+        let event = match fanotify::read(self.fd.as_fd()) {
+            Ok(Some(event)) => event,
+            Ok(None) => return Ok(None),
+            // Without FAN_REPORT_FD_ERROR the read itself fails, and the exec is denied (fanotify_user.c,
+            // copy_event_to_user and fanotify_read).
+            Err(error) => {
+                return match error.raw_os_error() {
+                    Some(libc::EINTR) => Ok(None),
+                    Some(
+                        errno @ (libc::EMFILE
+                        | libc::ENFILE
+                        | libc::ENOMEM
+                        | libc::EACCES
+                        | libc::ESTALE
+                        | libc::ENXIO),
+                    ) => Ok(Some(Incoming::KernelDenied { thread: 0, errno: Some(errno) })),
+                    _ => Err(error),
+                };
+            }
+        };
+        if event.mask & fanotify::FAN_Q_OVERFLOW != 0 {
+            return Ok(Some(Incoming::Overflow));
+        }
+        Ok(Some(match event.file {
+            Ok(file) => Incoming::Exec(PendingExec::new(Arc::clone(self), file, event.thread, fallback)),
+            Err(errno) => Incoming::KernelDenied { thread: event.thread, errno },
+        }))
+    }
+
+    /// Answers one event that was read more than `age` ago, with its fallback. Called again until it gives `None`.
+    pub fn settle_older(&self, age: Duration) -> Option<(Waiting, Settled)> {
+        let waiting = self.in_flight.claim_older(clock::boottime(), age)?;
+        let settled = self.respond(waiting.number, waiting.fallback, false);
+        self.in_flight.close(waiting.number);
+        Some((waiting, settled))
+    }
+
+    /// Answers everything that a dead predecessor had read and not answered, and returns what its table knew of each
+    /// that still waited. The kernel matches by number, so every number below `limit` is answered; ENOENT is the rule.
+    pub fn settle_left_over(&self, response: Response, limit: RawFd) -> Vec<(RawFd, Option<Waiting>)> {
+        let known: Vec<Waiting> = self.in_flight.left_over().collect();
+        let settled =
+            (0..limit).filter(|number| self.respond(*number, response, false) == Settled::Delivered);
+        let settled = settled
+            .map(|number| (number, known.iter().find(|waiting| waiting.number == number).copied()))
+            .collect();
+        for waiting in known {
+            self.in_flight.close(waiting.number);
+        }
+        settled
+    }
+
+    /// How many events were dropped without an answer and answered by their destructor.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn respond(&self, number: RawFd, response: Response, audit: bool) -> Settled {
+        let answer = match response {
+            Response::Allow => fanotify::FAN_ALLOW,
+            Response::Deny => fanotify::FAN_DENY,
+        };
+        let audit = if audit && self.features.audit { fanotify::FAN_AUDIT } else { 0 };
+        match fanotify::respond(self.fd.as_fd(), number, answer | audit) {
+            Ok(()) => Settled::Delivered,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Settled::NobodyWaited,
+            Err(error) => Settled::Refused(error.raw_os_error().unwrap_or(0)),
+        }
+    }
+}
+
+impl AsFd for Group {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl MarkKind {
+    fn flag(self) -> u32 {
+        match self {
+            Self::Filesystem => fanotify::FAN_MARK_FILESYSTEM,
+            Self::Mount => fanotify::FAN_MARK_MOUNT,
+        }
+    }
+}
+
+impl NotifyError {
+    fn of_init(error: io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EPERM) => Self::NotPermitted,
+            Some(libc::ENOSYS) => Self::NoFanotify,
+            Some(libc::EINVAL) => Self::NoPermissionEvents,
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+impl fmt::Display for NotifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotPermitted => f.write_str("fanotify_init: not permitted; CAP_SYS_ADMIN is missing"),
+            Self::NoFanotify => f.write_str("this kernel has no fanotify; it needs CONFIG_FANOTIFY=y"),
+            Self::NoPermissionEvents => f.write_str(
+                "this kernel has no exec permission events; it needs Linux 5.0 or newer and \
+                 CONFIG_FANOTIFY_ACCESS_PERMISSIONS=y",
+            ),
+            Self::Failed(error) => write!(f, "fanotify_init: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for NotifyError {}

@@ -1,0 +1,252 @@
+//! The table of events that were read and not yet answered.
+//!
+//! It lives in memory that outlives the process, so that a successor knows what its predecessor left waiting; and it
+//! decides who answers when two threads could: the one that claims the slot. A slot's number is the number of the
+//! event's descriptor, because that is how the kernel matches an answer (fanotify_user.c, process_access_response).
+//!
+//! A slot is four words: state, thread, device, inode. The state is 0 (free) or
+//! `time read (nanoseconds since boot) << 2 | deny << 1 | claimed`.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::event::{Device, Pid, Response};
+use crate::sys::shared::Words;
+
+/// What a slot says of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The number of the event's descriptor in the process that read it.
+    pub number: RawFd,
+    /// When it was read, nanoseconds since boot.
+    pub since: u64,
+    /// The calling thread, where the kernel gave it a number.
+    pub thread: Option<Pid>,
+    /// The file, where it had been looked at.
+    pub file: Option<(Device, u64)>,
+    /// What is answered if nobody decides in time.
+    pub fallback: Response,
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct InFlight {
+    words: Words,
+}
+
+/// Descriptors are handed out lowest number first, and the guard holds few: a number past the table is possible only
+/// for a process with this many open files, and is then answered without a slot.
+const SLOTS: usize = 4096;
+const WORDS: usize = 4;
+const CLAIMED: u64 = 1;
+const DENY: u64 = 2;
+
+impl InFlight {
+    /// A new, empty table.
+    ///
+    /// # Errors
+    /// No memory or no descriptor for it.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { words: Words::new(SLOTS * WORDS)? })
+    }
+
+    /// The table that a predecessor left.
+    ///
+    /// # Errors
+    /// The descriptor is not such a table.
+    pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        let words = Words::adopt(fd)?;
+        if words.words().len() == SLOTS * WORDS {
+            Ok(Self { words })
+        } else {
+            Err(io::Error::from_raw_os_error(libc::EINVAL))
+        }
+    }
+
+    /// Notes an event that was just read.
+    pub(super) fn open(&self, number: RawFd, since: u64, thread: i32, fallback: Response) {
+        let Some([state, owner, device, inode]) = self.slot(number) else { return };
+        owner.store(u64::from(thread.cast_unsigned()), Ordering::Relaxed);
+        device.store(0, Ordering::Relaxed);
+        inode.store(0, Ordering::Relaxed);
+        state.store(since << 2 | deny_bit(fallback), Ordering::Release);
+    }
+
+    /// Notes the file of an event.
+    pub(super) fn note(&self, number: RawFd, file: Device, number_of_inode: u64) {
+        let Some([_, _, device, inode]) = self.slot(number) else { return };
+        inode.store(number_of_inode, Ordering::Relaxed);
+        // The top bit tells a device 0:0 from "nobody looked".
+        device.store(1 << 63 | u64::from(file.major) << 32 | u64::from(file.minor), Ordering::Release);
+    }
+
+    /// Changes what is answered if nobody decides in time.
+    pub(super) fn set_fallback(&self, number: RawFd, fallback: Response) {
+        let Some([state, ..]) = self.slot(number) else { return };
+        let change = |old: u64| (old != 0 && old & CLAIMED == 0).then_some(old & !DENY | deny_bit(fallback));
+        // An event that is claimed meanwhile is somebody else's to answer: nothing to change.
+        drop(state.fetch_update(Ordering::AcqRel, Ordering::Acquire, change));
+    }
+
+    /// Claims the duty to answer. False: another thread has it, or had it. A number past the table is always claimed:
+    /// nobody else can know of it.
+    pub(super) fn claim(&self, number: RawFd) -> bool {
+        let Some([state, ..]) = self.slot(number) else { return true };
+        let claim = |old: u64| (old != 0 && old & CLAIMED == 0).then_some(old | CLAIMED);
+        state.fetch_update(Ordering::AcqRel, Ordering::Acquire, claim).is_ok()
+    }
+
+    /// Frees the slot after the answer, before the descriptor is closed.
+    pub(super) fn close(&self, number: RawFd) {
+        let Some([state, ..]) = self.slot(number) else { return };
+        state.store(0, Ordering::Release);
+    }
+
+    /// Waits until whoever claimed the slot has answered: a descriptor closed earlier could come back as the number of
+    /// another event, and take that one's answer. The wait is one write(2) long.
+    pub(super) fn wait_until_answered(&self, number: RawFd) {
+        let Some([state, ..]) = self.slot(number) else { return };
+        while state.load(Ordering::Acquire) != 0 {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Claims and returns the first event that was read more than `age` before `now`.
+    pub(super) fn claim_older(&self, now: u64, age: Duration) -> Option<Waiting> {
+        let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+        (0..SLOTS).find_map(|index| {
+            let number = RawFd::try_from(index).ok()?;
+            let [state, ..] = self.slot(number)?;
+            let old = state.load(Ordering::Acquire);
+            if old == 0 || old & CLAIMED != 0 || now.saturating_sub(old >> 2) < age {
+                return None;
+            }
+            let waiting = self.waiting(number)?;
+            state.compare_exchange(old, old | CLAIMED, Ordering::AcqRel, Ordering::Acquire).ok()?;
+            Some(waiting)
+        })
+    }
+
+    /// How many events are read and not answered.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.words.words().chunks_exact(WORDS).filter(|slot| busy(slot)).count()
+    }
+
+    /// Every event that is read and not answered, claimed or not: what a predecessor left.
+    pub fn left_over(&self) -> impl Iterator<Item = Waiting> + '_ {
+        (0..SLOTS).filter_map(|index| self.waiting(RawFd::try_from(index).ok()?))
+    }
+
+    fn waiting(&self, number: RawFd) -> Option<Waiting> {
+        let [state, owner, device, inode] = self.slot(number)?;
+        let state = state.load(Ordering::Acquire);
+        if state == 0 {
+            return None;
+        }
+        let owner = u32::try_from(owner.load(Ordering::Relaxed)).unwrap_or(0).cast_signed();
+        let device = device.load(Ordering::Acquire);
+        let low = |word: u64| u32::try_from(word & 0xffff_ffff).unwrap_or(0);
+        let file = (device >> 63 == 1).then(|| {
+            let device = Device { major: low(device >> 32 & 0x7fff_ffff), minor: low(device) };
+            (device, inode.load(Ordering::Relaxed))
+        });
+        let fallback = if state & DENY == 0 { Response::Allow } else { Response::Deny };
+        let thread = (owner > 0).then_some(Pid(owner));
+        Some(Waiting { number, since: state >> 2, thread, file, fallback })
+    }
+
+    fn slot(&self, number: RawFd) -> Option<&[AtomicU64; WORDS]> {
+        let start = usize::try_from(number).ok()?.checked_mul(WORDS)?;
+        self.words.words().get(start..)?.first_chunk()
+    }
+}
+
+impl AsFd for InFlight {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.words.as_fd()
+    }
+}
+
+fn busy(slot: &[AtomicU64]) -> bool {
+    slot.first().is_some_and(|state| state.load(Ordering::Acquire) != 0)
+}
+
+fn deny_bit(response: Response) -> u64 {
+    match response {
+        Response::Allow => 0,
+        Response::Deny => DENY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> InFlight {
+        InFlight::new().unwrap()
+    }
+
+    #[test]
+    fn only_one_claim_wins_and_a_freed_slot_is_nobodys() {
+        let table = table();
+        assert!(!table.claim(9));
+        table.open(9, 100, 4242, Response::Deny);
+        assert!(table.claim(9));
+        assert!(!table.claim(9));
+        table.close(9);
+        assert!(!table.claim(9));
+        assert_eq!(table.count(), 0);
+    }
+
+    #[test]
+    fn a_successor_reads_thread_file_and_fallback() {
+        let table = table();
+        table.open(5, 100, 4242, Response::Deny);
+        table.note(5, Device { major: 0, minor: 27 }, 12);
+        table.open(6, 101, 0, Response::Allow);
+        let copy = InFlight::adopt(table.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        let left: Vec<_> = copy.left_over().collect();
+        let file = Some((Device { major: 0, minor: 27 }, 12));
+        assert_eq!(
+            left,
+            [
+                Waiting { number: 5, since: 100, thread: Some(Pid(4242)), file, fallback: Response::Deny },
+                Waiting { number: 6, since: 101, thread: None, file: None, fallback: Response::Allow },
+            ]
+        );
+    }
+
+    #[test]
+    fn only_events_past_the_deadline_are_claimed_by_age() {
+        let table = table();
+        table.open(5, 1_000_000_000, 1, Response::Allow);
+        table.open(6, 2_900_000_000, 2, Response::Allow);
+        let second = Duration::from_secs(1);
+        assert_eq!(table.claim_older(3_000_000_000, second).map(|waiting| waiting.number), Some(5));
+        assert_eq!(table.claim_older(3_000_000_000, second), None);
+        assert!(!table.claim(5));
+        assert!(table.claim(6));
+    }
+
+    #[test]
+    fn the_fallback_follows_the_decision_until_somebody_answers() {
+        let table = table();
+        table.open(5, 100, 1, Response::Deny);
+        table.set_fallback(5, Response::Allow);
+        assert_eq!(table.left_over().next().unwrap().fallback, Response::Allow);
+        assert!(table.claim(5));
+        table.set_fallback(5, Response::Deny);
+        assert_eq!(table.left_over().next().unwrap().fallback, Response::Allow);
+    }
+
+    #[test]
+    fn a_number_past_the_table_is_answered_without_a_slot() {
+        let table = table();
+        table.open(1_000_000, 100, 1, Response::Deny);
+        assert!(table.claim(1_000_000));
+        assert_eq!(table.left_over().count(), 0);
+    }
+}

@@ -1,0 +1,31 @@
+//! The reader's priority: sched_setscheduler(2), setpriority(2).
+
+#![allow(unsafe_code, reason = "calls that no binding wraps")]
+
+use std::io;
+
+/// Gives the calling thread SCHED_FIFO at the lowest real-time priority; threads and processes it makes start at the
+/// default again (SCHED_RESET_ON_FORK).
+///
+/// # Errors
+/// EPERM without CAP_SYS_NICE, or in a cgroup without a real-time budget (CONFIG_RT_GROUP_SCHED).
+pub fn fifo() -> io::Result<()> {
+    // SAFETY: sched_param is plain integers; all zero is a valid value of it.
+    let mut parameter: libc::sched_param = unsafe { std::mem::zeroed() };
+    parameter.sched_priority = 1;
+    // SAFETY: pid 0 is the calling thread and the pointer is to a live local that the kernel only reads.
+    let result = unsafe {
+        libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameter)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Gives the calling thread this nice value (Linux: per thread).
+///
+/// # Errors
+/// EACCES or EPERM without CAP_SYS_NICE.
+pub fn nice(value: i32) -> io::Result<()> {
+    // SAFETY: takes integers only; who 0 is the calling thread.
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, value) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
