@@ -4,8 +4,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod config;
 mod problem;
 mod rule;
 
+pub use config::Config;
 pub use problem::{Place, Problem};
 pub use rule::{About, Severity, Threat, ThreatItem};
