@@ -1,6 +1,66 @@
-//! stub
+//! The command line: flags, and words on the terminal.
+//!
+//! One file per command, each with its `Args` and a `run` that writes to the streams it is given and returns the exit
+//! status. Touches no kernel interface: `run` hands over to the daemon, the other commands read files or talk to the
+//! running guard.
 
-/// x
-pub fn main(_args: std::env::ArgsOs) -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub mod drill;
+pub mod exit;
+pub mod run;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Stops programs from being executed out of shared memory, before their first instruction.
+#[derive(Debug, Parser)]
+#[command(name = "shmguard", version, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Guard the watched directories, in the foreground
+    Run(run::Args),
+    /// Try known attack sequences, with harmless stand-ins, against a guard of its own
+    Drill(drill::Args),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  shmguard run                          guard in audit mode, records to standard error
+  shmguard run --mode prevent           the same, and deny
+  shmguard drill                        prove on this kernel that it works; changes nothing
+
+Exit status: 0 done; 1 the answer is no; 2 usage; 64 to 78 as in sysexits.h: 69 unavailable, 77 not permitted,
+78 mistake in policy or configuration.";
+
+/// Reads the arguments, does what they say, returns the exit status.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    // Not locked: threads of the guard write to standard error too.
+    let mut err = std::io::stderr();
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => ExitCode::from(dispatch(cli.command, &mut out, &mut err)),
+        Err(error) => {
+            let usage = error.use_stderr();
+            // A closed terminal cannot be told that it is closed.
+            let _printed = error.print();
+            ExitCode::from(if usage { exit::USAGE } else { exit::DONE })
+        }
+    }
+}
+
+fn dispatch(command: Command, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    match command {
+        Command::Run(args) => run::run(&args, err),
+        Command::Drill(args) => drill::run(&args, out, err),
+    }
 }

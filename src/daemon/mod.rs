@@ -1,1 +1,22 @@
-//! daemon: stub
+//! Start, threads, and stop: the only room that knows all others.
+//!
+//! Threads: the *reader* answers ([`reader`]), the *evidence* thread looks closer at matched attempts, the *control*
+//! thread serves the socket, the log has one of its own, and the main thread is the *steward*: signals, mounts,
+//! deadlines, the watchdog. May not parse, judge or format; [`pipeline`] is one attempt, [`keeper`] what may change.
+//!
+//! A process that holds the group never executes another program: a child keeps a copy of the group until its exec
+//! succeeds, and would wait for itself.
+
+pub mod counters;
+pub mod keeper;
+pub mod live;
+pub mod load;
+mod marks;
+pub mod pipeline;
+mod reader;
+mod signals;
+mod start;
+mod status;
+mod steward;
+
+pub use start::{Options, StartError, run};

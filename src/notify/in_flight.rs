@@ -87,7 +87,7 @@ impl InFlight {
         let Some([state, ..]) = self.slot(number) else { return };
         let change = |old: u64| (old != 0 && old & CLAIMED == 0).then_some(old & !DENY | deny_bit(fallback));
         // An event that is claimed meanwhile is somebody else's to answer: nothing to change.
-        drop(state.fetch_update(Ordering::AcqRel, Ordering::Acquire, change));
+        let _changed = state.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
     }
 
     /// Claims the duty to answer. False: another thread has it, or had it. A number past the table is always claimed:

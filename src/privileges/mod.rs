@@ -1,1 +1,77 @@
-//! privileges: stub
+//! Capabilities and no_new_privs: what the guard needs to start, and the steps of giving up that cannot be undone.
+//!
+//! Owns the order of giving up. Runs once, after the group and the marks are there. Called by the daemon alone.
+//!
+//! What is kept, and for what: CAP_SYS_ADMIN for new marks and for statmount(2) of another mount namespace;
+//! CAP_SYS_PTRACE for /proc/PID/{exe,cwd,ns} and the memory of other users' processes; CAP_DAC_READ_SEARCH for files of
+//! other users below /proc and for opening watched directories; CAP_AUDIT_WRITE for FAN_AUDIT.
+
+use std::fmt;
+
+use caps::{CapSet, Capability, CapsHashSet};
+
+/// The capabilities without which the guard does not start.
+const NEEDED: [Capability; 2] = [Capability::CAP_SYS_ADMIN, Capability::CAP_SYS_PTRACE];
+
+/// The capabilities that are kept where we have them.
+const KEPT: [Capability; 4] = [
+    Capability::CAP_SYS_ADMIN,
+    Capability::CAP_SYS_PTRACE,
+    Capability::CAP_DAC_READ_SEARCH,
+    Capability::CAP_AUDIT_WRITE,
+];
+
+/// Why the guard may not start or could not give up its privileges.
+#[derive(Debug)]
+pub enum PrivilegeError {
+    /// These capabilities are missing.
+    Missing(Vec<Capability>),
+    /// The capabilities of this process could not be read or set.
+    Failed(String),
+    /// PR_SET_NO_NEW_PRIVS was refused with this errno.
+    NoNewPrivileges(nix::Error),
+}
+
+/// Checks that the needed capabilities are there.
+///
+/// # Errors
+/// Which ones are missing.
+pub fn check() -> Result<(), PrivilegeError> {
+    let ours = read(CapSet::Effective)?;
+    let missing: Vec<_> = NEEDED.into_iter().filter(|capability| !ours.contains(capability)).collect();
+    if missing.is_empty() { Ok(()) } else { Err(PrivilegeError::Missing(missing)) }
+}
+
+/// Drops every capability that is not kept, for this thread and those it starts from now on, and forbids new ones.
+///
+/// # Errors
+/// A step failed; the guard must not go on with more than it says.
+pub fn give_up() -> Result<(), PrivilegeError> {
+    nix::sys::prctl::set_no_new_privs().map_err(PrivilegeError::NoNewPrivileges)?;
+    let permitted = read(CapSet::Permitted)?;
+    let kept: CapsHashSet = KEPT.into_iter().filter(|capability| permitted.contains(capability)).collect();
+    let failed = |error: caps::errors::CapsError| PrivilegeError::Failed(error.to_string());
+    caps::clear(None, CapSet::Ambient).map_err(failed)?;
+    caps::set(None, CapSet::Effective, &kept).map_err(failed)?;
+    caps::set(None, CapSet::Permitted, &kept).map_err(failed)?;
+    caps::clear(None, CapSet::Inheritable).map_err(failed)
+}
+
+fn read(set: CapSet) -> Result<CapsHashSet, PrivilegeError> {
+    caps::read(None, set).map_err(|error| PrivilegeError::Failed(error.to_string()))
+}
+
+impl fmt::Display for PrivilegeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(missing) => {
+                let names: Vec<_> = missing.iter().map(ToString::to_string).collect();
+                write!(f, "not permitted: {} missing; start the guard as root", names.join(" and "))
+            }
+            Self::Failed(error) => write!(f, "the capabilities of this process cannot be changed: {error}"),
+            Self::NoNewPrivileges(errno) => write!(f, "no_new_privs was refused: {errno}"),
+        }
+    }
+}
+
+impl std::error::Error for PrivilegeError {}

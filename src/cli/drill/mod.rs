@@ -1,0 +1,130 @@
+//! `shmguard drill`: known attack sequences, with harmless stand-ins, against a guard of its own.
+//!
+//! Nothing on the host changes: the drill has a mount namespace of its own, with fresh tmpfs on /dev/shm and /run, and
+//! the guard it starts is another process of this program, in prevention mode. Each sequence says beforehand what
+//! should happen; what is seen is how the execs ended *and* what the guard recorded of each.
+
+mod sequences;
+mod stage;
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::exit;
+use sequences::{SEQUENCES, Sequence};
+use stage::{Stage, StageError};
+
+/// Flags of `drill`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    pub json: bool,
+    /// Keep the records that the drill's guard wrote, and say where
+    #[arg(long)]
+    pub keep: bool,
+}
+
+const EXAMPLES: &str = "\
+Needs root. Runs in a mount namespace of its own and leaves nothing behind. Exit status 0 only if every sequence
+ended as it should.
+
+Examples:
+  shmguard drill
+  shmguard drill --json | jq '.sequences[] | select(.passed | not)'";
+
+/// How one sequence went.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    name: &'static str,
+    about: &'static str,
+    expected: String,
+    seen: String,
+    passed: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    version: &'static str,
+    kernel: String,
+    passed: bool,
+    sequences: Vec<Outcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<std::path::PathBuf>,
+}
+
+/// Runs every sequence.
+pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    match drill(args, err) {
+        Ok(report) => match print(args, &report, out) {
+            Ok(()) if report.passed => exit::DONE,
+            Ok(()) => exit::NO,
+            Err(_) => exit::IO,
+        },
+        Err(error) => {
+            // Where standard error is closed, the exit status still tells.
+            let _written = writeln!(err, "shmguard: drill: {error}");
+            error.status()
+        }
+    }
+}
+
+fn drill(args: &Args, err: &mut dyn Write) -> Result<Report, StageError> {
+    let mut stage = Stage::new()?;
+    let mut sequences = Vec::new();
+    for (number, sequence) in (1..).zip(SEQUENCES) {
+        if !args.json {
+            // Progress is for a person; losing it loses nothing.
+            let _written = write!(err, "\r{number}/{}  {:<40}", SEQUENCES.len(), sequence.name);
+        }
+        sequences.push(try_one(&mut stage, sequence)?);
+    }
+    if !args.json {
+        let _written = write!(err, "\r{:<60}\r", "");
+    }
+    let records = stage.end(args.keep)?;
+    Ok(Report {
+        version: env!("CARGO_PKG_VERSION"),
+        kernel: nix::sys::utsname::uname()
+            .map(|names| names.release().to_string_lossy().into_owned())
+            .unwrap_or_default(),
+        passed: sequences.iter().all(|outcome| outcome.passed),
+        sequences,
+        records,
+    })
+}
+
+fn try_one(stage: &mut Stage, sequence: &'static Sequence) -> Result<Outcome, StageError> {
+    let seen = stage.play(sequence)?;
+    let expected = sequence.expected();
+    Ok(Outcome {
+        name: sequence.name,
+        about: sequence.about,
+        passed: seen == expected,
+        expected: expected.join(", "),
+        seen: seen.join(", "),
+    })
+}
+
+fn print(args: &Args, report: &Report, out: &mut dyn Write) -> std::io::Result<()> {
+    if args.json {
+        serde_json::to_writer(&mut *out, report)?;
+        return writeln!(out);
+    }
+    let width = report.sequences.iter().map(|outcome| outcome.name.len()).max().unwrap_or(0);
+    let expected = report.sequences.iter().map(|outcome| outcome.expected.len()).max().unwrap_or(0);
+    writeln!(out, "{:<6}  {:<width$}  {:<expected$}  seen", "", "sequence", "expected")?;
+    for outcome in &report.sequences {
+        let verdict = if outcome.passed { "ok" } else { "FAILED" };
+        writeln!(out, "{verdict:<6}  {:<width$}  {:<expected$}  {}", outcome.name, outcome.expected, outcome.seen)?;
+    }
+    let failed = report.sequences.iter().filter(|outcome| !outcome.passed).count();
+    let count = report.sequences.len();
+    writeln!(out, "\n{} of {count} as they should be, on Linux {}", count - failed, report.kernel)?;
+    if let Some(records) = &report.records {
+        writeln!(out, "records: {}", records.display())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! `shmguard run`: the guard, in the foreground.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::exit;
+use crate::daemon::{self, StartError};
+use crate::event::Mode;
+use crate::notify::NotifyError;
+use crate::privileges::PrivilegeError;
+
+/// Flags of `run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The configuration; without it /etc/shmguard/shmguard.toml if that exists, else the embedded policy, audit mode,
+    /// and records to standard error only
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Stands above the configuration's mode
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    pub mode: Option<Mode>,
+}
+
+const EXAMPLES: &str = "\
+Prints `ready` on standard error when every mark is in place. SIGHUP reads policy and configuration again;
+SIGTERM and SIGINT answer what waits and end.
+
+Examples:
+  shmguard run
+  shmguard run --mode prevent 2>events.ndjson
+  shmguard run --config /etc/shmguard/shmguard.toml";
+
+/// Runs until a signal ends it.
+pub fn run(args: &Args, err: &mut dyn Write) -> u8 {
+    let options = daemon::Options { config: args.config.clone(), mode: args.mode };
+    let Err(error) = daemon::run(&options) else { return exit::DONE };
+    // Where standard error is closed, the exit status still tells.
+    let _written = writeln!(err, "shmguard: {error}");
+    status(&error)
+}
+
+fn status(error: &StartError) -> u8 {
+    match error {
+        StartError::Problems(_) | StartError::NothingToWatch(_) => exit::CONFIG,
+        StartError::Privileges(PrivilegeError::Missing(_)) | StartError::Group(NotifyError::NotPermitted) => {
+            exit::NO_PERMISSION
+        }
+        StartError::Privileges(_) => exit::OS,
+        StartError::Group(NotifyError::NoFanotify | NotifyError::NoPermissionEvents) => exit::UNAVAILABLE,
+        StartError::Busy { .. } => exit::BUSY,
+        StartError::Group(NotifyError::Failed(_))
+        | StartError::Marks(_)
+        | StartError::Log(_)
+        | StartError::Control(_)
+        | StartError::System { .. } => exit::OS,
+    }
+}
+
+/// Reads a mode.
+///
+/// # Errors
+/// What the modes are.
+pub fn mode(text: &str) -> Result<Mode, String> {
+    match text {
+        "audit" => Ok(Mode::Audit),
+        "prevent" => Ok(Mode::Prevent),
+        _ => Err("the modes are `audit` and `prevent`".to_owned()),
+    }
+}

@@ -1,0 +1,276 @@
+//! What may change while the guard runs: marks, policy, mode. One place, behind one lock, for signals, mounts and the
+//! control socket alike; the threads that answer see only finished values through [`super::live::Current`].
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::load::{self, Ownership};
+use super::marks::{Changed, Marks};
+use super::pipeline::{Shared, Sink};
+use crate::decide::Settings;
+use crate::event::{Mode, Timestamp};
+use crate::policy::config::{Config, Extra, Level, SharedFilesystem, Unseen};
+use crate::policy::{Generation, Problem};
+use crate::record::{Log, Notice};
+use crate::sys::clock;
+use crate::watch::{links, plan};
+
+/// What may change.
+#[derive(Debug)]
+pub struct Keeper {
+    shared: Arc<Shared<Log>>,
+    marks: Marks,
+    config: Config,
+    config_file: Option<PathBuf>,
+    forced_mode: Option<Mode>,
+    override_mode: Option<Override>,
+    generation_number: u64,
+    loaded: Timestamp,
+    failed_reload: Option<(Timestamp, String)>,
+    mounts_unreadable: Option<io::Error>,
+}
+
+/// A mode that somebody set over the control socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Override {
+    /// The mode.
+    pub mode: Mode,
+    /// Until when; for good where it is `None`.
+    pub until: Option<(Instant, Timestamp)>,
+}
+
+impl Keeper {
+    /// Keeps what `run` has set up.
+    #[must_use]
+    pub fn new(
+        shared: Arc<Shared<Log>>,
+        marks: Marks,
+        config: Config,
+        config_file: Option<PathBuf>,
+        forced_mode: Option<Mode>,
+    ) -> Self {
+        Self {
+            shared,
+            marks,
+            config,
+            config_file,
+            forced_mode,
+            override_mode: None,
+            generation_number: 1,
+            loaded: Timestamp(clock::realtime()),
+            failed_reload: None,
+            mounts_unreadable: None,
+        }
+    }
+
+    /// The marks, for `status`.
+    #[must_use]
+    pub fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Counts reloads that succeeded, from 1; and when the last was.
+    #[must_use]
+    pub fn generation(&self) -> (u64, Timestamp) {
+        (self.generation_number, self.loaded)
+    }
+
+    /// The last reload, if it failed.
+    #[must_use]
+    pub fn failed_reload(&self) -> Option<(Timestamp, &str)> {
+        self.failed_reload.as_ref().map(|(at, message)| (*at, message.as_str()))
+    }
+
+    /// Why the mount table could not be read when it last changed.
+    #[must_use]
+    pub fn mounts_unreadable(&self) -> Option<&io::Error> {
+        self.mounts_unreadable.as_ref()
+    }
+
+    /// The mode that somebody set, the one of the command line, and the configuration's.
+    #[must_use]
+    pub fn modes(&self) -> (Option<Override>, Option<Mode>, Mode) {
+        (self.override_mode, self.forced_mode, self.config.mode)
+    }
+
+    /// Sets the marks anew after mounts came or went.
+    pub fn refresh_mounts(&mut self) {
+        match self.marks.refresh() {
+            Ok(changed) => {
+                self.mounts_unreadable = None;
+                self.put_scope_in_force();
+                self.tell_marks(&changed);
+            }
+            Err(error) => self.mounts_unreadable = Some(error),
+        }
+    }
+
+    /// Reads configuration and policy again. All or nothing: with one mistake in either, the old stay in force.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn reload(&mut self) -> Result<String, Vec<Problem>> {
+        let result = self.read_again();
+        match &result {
+            Ok(_) => self.failed_reload = None,
+            Err(problems) => {
+                let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                self.shared.sink.notice(&Notice::ReloadFailed { problems: &told });
+                let first = told.into_iter().next().unwrap_or_default();
+                self.failed_reload = Some((Timestamp(clock::realtime()), first));
+            }
+        }
+        result
+    }
+
+    /// Sets the mode of the running guard, for good or for a time.
+    pub fn set_mode(&mut self, mode: Mode, time: Option<Duration>, by: &str) {
+        let until = time.map(|time| {
+            let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            (Instant::now() + time, Timestamp(clock::realtime().saturating_add(nanoseconds)))
+        });
+        self.override_mode = Some(Override { mode, until });
+        self.put_mode_in_force(by);
+    }
+
+    /// Ends a mode whose time is up; returns how long it still holds.
+    pub fn end_override(&mut self) -> Option<Duration> {
+        let (until, _) = self.override_mode?.until?;
+        let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
+        if left.is_none() {
+            self.override_mode = None;
+            self.put_mode_in_force("its time was up");
+        }
+        left
+    }
+
+    /// Takes every mark away: nothing new will wait.
+    pub fn clear_marks(&mut self) {
+        self.marks.clear();
+    }
+
+    fn read_again(&mut self) -> Result<String, Vec<Problem>> {
+        let (config, _) = load::config(self.config_file.as_deref(), Ownership::Checked)?;
+        refuse_unavailable(&config, self.config_file.as_deref())?;
+        let generation = load::policy(&config, Ownership::Checked)?;
+        let users = load::users();
+        let rules = generation.rules().len();
+        self.shared.sink.set_users(&users);
+        self.marks.watch(links::resolve(&config.watch.directories), watch_settings(&config));
+        self.config = config;
+        self.generation_number += 1;
+        self.loaded = Timestamp(clock::realtime());
+        let generation = Arc::new(generation);
+        let hash = generation.hash().to_owned();
+        let settings = settings(&self.config);
+        let full = self.config.evidence.level == Level::Full;
+        self.shared.current.change(|live| {
+            live.set_generation(generation);
+            live.settings = settings;
+            live.full_evidence = full;
+            live.users = Arc::new(users);
+        });
+        self.refresh_mounts();
+        self.put_mode_in_force("reload");
+        let mode = self.shared.current.get().mode;
+        self.shared.sink.notice(&Notice::Reloaded { policy_hash: &hash, mode, rules });
+        Ok(format!("{rules} rules are in force, mode {mode}"))
+    }
+
+    fn put_mode_in_force(&mut self, by: &str) {
+        let to = mode_in_force(&self.config, self.forced_mode, self.override_mode);
+        let from = self.shared.current.get().mode;
+        if from == to {
+            return;
+        }
+        self.shared.current.change(|live| live.mode = to);
+        let until = self.override_mode.and_then(|set| set.until).map(|(_, at)| at);
+        self.shared.sink.notice(&Notice::ModeChanged { from, to, by, until });
+    }
+
+    fn put_scope_in_force(&self) {
+        let scope = Arc::new(self.marks.scope());
+        self.shared.current.change(|live| live.scope = scope);
+    }
+
+    fn tell_marks(&self, changed: &Changed) {
+        use std::os::unix::ffi::OsStrExt;
+        for mark in &changed.added {
+            self.shared.sink.notice(&Notice::MarkAdded {
+                path: mark.path.as_os_str().as_bytes(),
+                fstype: mark.fs_type.as_bytes(),
+                device: mark.device,
+            });
+        }
+        for mark in &changed.dropped {
+            self.shared.sink.notice(&Notice::MarkDropped {
+                path: mark.path.as_os_str().as_bytes(),
+                fstype: mark.fs_type.as_bytes(),
+                device: mark.device,
+            });
+        }
+        for (mark, error) in &changed.refused {
+            let reason = format!("the kernel refused its mark: {error}");
+            self.shared.sink.notice(&Notice::LeftOut { directory: mark.path.as_os_str().as_bytes(), reason: &reason });
+        }
+    }
+}
+
+/// The mode that holds: what somebody set, else the command line's, else the configuration's.
+#[must_use]
+pub fn mode_in_force(config: &Config, forced: Option<Mode>, set: Option<Override>) -> Mode {
+    set.map(|set| set.mode).or(forced).unwrap_or(config.mode)
+}
+
+/// What failures lead to, as configured.
+#[must_use]
+pub fn settings(config: &Config) -> Settings {
+    Settings { on_unknown: config.on_unknown, on_record_failure: config.on_record_failure }
+}
+
+/// How directories are watched, as configured.
+#[must_use]
+pub fn watch_settings(config: &Config) -> plan::Settings {
+    let shared_filesystem = match config.watch.shared_filesystem {
+        SharedFilesystem::Skip => plan::SharedFilesystem::Skip,
+        SharedFilesystem::Mark => plan::SharedFilesystem::Mark,
+    };
+    plan::Settings { shared_filesystem }
+}
+
+/// A key whose meaning this version cannot carry out must not be accepted in silence.
+///
+/// # Errors
+/// Each such key.
+pub fn refuse_unavailable(config: &Config, file: Option<&std::path::Path>) -> Result<(), Vec<Problem>> {
+    let named = [
+        ("watch.loaders", config.watch.loaders != Extra::Off),
+        ("watch.interpreters", config.watch.interpreters != Extra::Off),
+        ("watch.unseen", config.watch.unseen != Unseen::Off),
+    ];
+    let problems: Vec<_> = named
+        .into_iter()
+        .filter(|(_, set)| *set)
+        .map(|(key, _)| {
+            let file = file.unwrap_or(std::path::Path::new(crate::policy::config::DEFAULT_PATH));
+            Problem::of_file(file, format!("{key} can only be \"off\" in this version"))
+        })
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// The generation that is compiled from what the configuration names.
+///
+/// # Errors
+/// Every mistake.
+pub fn first_generation(config: &Config) -> Result<Generation, Vec<Problem>> {
+    load::policy(config, Ownership::Checked)
+}

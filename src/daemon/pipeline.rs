@@ -1,0 +1,400 @@
+//! One attempt, from the kernel's event to the answer: identify, decide, choose the response, record, answer.
+//!
+//! Owns the order of those five and nothing else. The kernel, the identifier and the log are behind three small traits,
+//! so that the same code runs against a scripted kernel in the tests. Called by the reader and the evidence thread, each
+//! with a pipeline of its own; both may answer at the same time.
+//!
+//! The reader does the *essential* work of every attempt and answers it, unless full evidence is wanted or a rule asks
+//! for facts that can block: then the attempt goes to the evidence thread as a [`Job`], and the reader goes on.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::counters::Counters;
+use super::live::{Current, Live};
+use crate::decide::{self, Outcome, View};
+use crate::event::{
+    Attempt, Basis, Cause, Decision, Device, Effect, Fact, Failure, Groups, Mode, Response, Settled, Timestamp,
+};
+use crate::notify::PendingExec;
+use crate::record::{Entry, Evidence, Host, Notice};
+use crate::sys::clock;
+use crate::watch::plan::{Placement, Scope};
+
+/// The duty to answer one exec.
+pub trait Duty: AsFd {
+    /// The calling thread; 0 where our pid namespace has no number for it.
+    fn thread(&self) -> i32;
+    /// When the event was read, nanoseconds since boot.
+    fn since(&self) -> u64;
+    /// Notes the file for a successor.
+    fn note(&self, device: Device, inode: u64);
+    /// Changes what is answered if nobody decides in time.
+    fn set_fallback(&mut self, fallback: Response);
+    /// Answers.
+    fn answer(self, response: Response, audit: bool) -> Settled;
+}
+
+/// Finds out who and what.
+pub trait Identify {
+    /// The essential facts of an attempt.
+    fn essential(&mut self, thread: i32, file: BorrowedFd<'_>, scope: &Scope, attempt: &mut Attempt) -> Placement;
+    /// Further facts; what is not there by the deadline is unknown.
+    fn fetch(&mut self, groups: Groups, file: BorrowedFd<'_>, attempt: &mut Attempt, deadline: Instant);
+    /// Whether the file is still where it was: asked before an exception lets it run.
+    fn confirm(&mut self, file: BorrowedFd<'_>, attempt: &Attempt) -> bool;
+}
+
+/// Takes records.
+pub trait Sink {
+    /// Writes the record of one attempt and returns its sequence number. Has written when it returns.
+    ///
+    /// # Errors
+    /// The record is not in the file.
+    fn attempt(&self, entry: &Entry<'_>) -> io::Result<u64>;
+    /// Writes a notice; a loss is the sink's to count.
+    fn notice(&self, notice: &Notice<'_>);
+}
+
+/// What all pipelines share.
+#[derive(Debug)]
+pub struct Shared<S> {
+    /// Policy, mode and scope in force.
+    pub current: Current,
+    /// What is counted.
+    pub counters: Counters,
+    /// Where records go.
+    pub sink: S,
+    /// The host's name and boot, for records.
+    pub host: Host,
+}
+
+/// One thread's way of an attempt.
+#[derive(Debug)]
+pub struct Pipeline<I, S> {
+    identify: I,
+    shared: Arc<Shared<S>>,
+}
+
+/// An attempt on its way to the evidence thread.
+#[derive(Debug)]
+pub struct Job<D> {
+    duty: D,
+    attempt: Box<Attempt>,
+    live: Arc<Live>,
+}
+
+/// What the reader does next.
+#[derive(Debug)]
+#[must_use]
+pub enum Next<D> {
+    /// Answered. The attempt's memory is free for the next.
+    Answered(Box<Attempt>),
+    /// The evidence thread should go on.
+    Evidence(Job<D>),
+}
+
+/// The most that the reader itself spends on facts that a rule asks for; none of them can block.
+const READER_PATIENCE: Duration = Duration::from_millis(100);
+
+impl<I: Identify, S: Sink> Pipeline<I, S> {
+    /// A pipeline for one thread.
+    pub fn new(identify: I, shared: Arc<Shared<S>>) -> Self {
+        Self { identify, shared }
+    }
+
+    /// The essential work of one attempt. `attempt` is memory of an earlier one, overwritten whole.
+    pub fn judge<D: Duty>(&mut self, mut duty: D, mut attempt: Box<Attempt>) -> Next<D> {
+        let live = self.shared.current.get();
+        attempt.at = Timestamp(clock::realtime());
+        if self.identify.essential(duty.thread(), duty.as_fd(), &live.scope, &mut attempt) == Placement::Outside {
+            self.shared.counters.outside.fetch_add(1, Ordering::Relaxed);
+            // Nobody is told: this is every exec of a shared filesystem. A refused answer is not lost, its fallback is.
+            let _settled = duty.answer(Response::Allow, false);
+            return Next::Answered(attempt);
+        }
+        if let Fact::Known(file) = &attempt.object.file {
+            duty.note(file.device, file.inode);
+        }
+        match self.decide(&live, duty.as_fd(), &mut attempt, Groups::MAY_BLOCK, Instant::now() + READER_PATIENCE) {
+            Outcome::Decided(decision) if live.full_evidence && is_matched(&decision) => {
+                duty.set_fallback(decide::respond(live.mode, &decision, &live.generation));
+                Next::Evidence(Job { duty, attempt, live })
+            }
+            Outcome::Decided(decision) => Next::Answered(self.finish(
+                Job { duty, attempt, live },
+                decision,
+                Evidence::Essential,
+            )),
+            Outcome::Needs(_) => Next::Evidence(Job { duty, attempt, live }),
+        }
+    }
+
+    /// Ends a job with what is known now: the evidence thread has no room for it, or no time.
+    pub fn cut<D: Duty>(&mut self, mut job: Job<D>, why: Cause) -> Box<Attempt> {
+        self.shared.counters.evidence_cut.fetch_add(1, Ordering::Relaxed);
+        give_up(Groups::MAY_BLOCK, &mut job.attempt, why);
+        let decision = self.decision(&mut job, Instant::now() + READER_PATIENCE);
+        self.finish(job, decision, Evidence::Cut(why))
+    }
+
+    /// Takes full evidence, until `patience` after the event was read, then records and answers.
+    pub fn complete<D: Duty>(&mut self, mut job: Job<D>, patience: Duration) -> Box<Attempt> {
+        let waited = Duration::from_nanos(clock::boottime().saturating_sub(job.duty.since()));
+        let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero()) else {
+            return self.cut(job, Cause::Late);
+        };
+        let deadline = Instant::now() + left;
+        if job.live.full_evidence {
+            self.identify.fetch(evidence_groups(), job.duty.as_fd(), &mut job.attempt, deadline);
+        }
+        let decision = self.decision(&mut job, deadline);
+        self.finish(job, decision, Evidence::Full)
+    }
+
+    /// Decides with every group allowed.
+    fn decision<D: Duty>(&mut self, job: &mut Job<D>, deadline: Instant) -> Decision {
+        let live = Arc::clone(&job.live);
+        match self.decide(&live, job.duty.as_fd(), &mut job.attempt, Groups::NONE, deadline) {
+            Outcome::Decided(decision) => decision,
+            Outcome::Needs(groups) => {
+                // `fetch` leaves no group unread; should it, the attempt is not left undecided.
+                give_up(groups, &mut job.attempt, Cause::Unsupported);
+                undecided(&live)
+            }
+        }
+    }
+
+    /// Asks the rules, and fetches what they ask for, until they decide or ask for a group in `except`.
+    fn decide(
+        &mut self,
+        live: &Live,
+        file: BorrowedFd<'_>,
+        attempt: &mut Attempt,
+        except: Groups,
+        deadline: Instant,
+    ) -> Outcome {
+        let mut fetched = Groups::NONE;
+        loop {
+            let view = View::new(attempt, &live.users);
+            match decide::decide(&live.generation, live.settings.on_unknown, attempt.at, &view) {
+                Outcome::Needs(groups) if !groups.intersects(except) && !fetched.contains(groups) => {
+                    fetched |= groups;
+                    self.identify.fetch(groups, file, attempt, deadline);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Confirms an exception, chooses the response, records, answers.
+    fn finish<D: Duty>(&mut self, mut job: Job<D>, decision: Decision, evidence: Evidence) -> Box<Attempt> {
+        let decision = self.confirmed(&mut job, decision);
+        let Job { duty, mut attempt, live } = job;
+        let mut failures = Failures::of(&attempt);
+        let mut response = decide::respond(live.mode, &decision, &live.generation);
+        let counters = &self.shared.counters;
+        let entry = Entry {
+            attempt: &attempt,
+            decision: &decision,
+            mode: live.mode,
+            response,
+            rule: rule_of(&decision).and_then(|rule| live.generation.about(rule)),
+            trial: decision.trial.and_then(|rule| live.generation.about(rule)),
+            passed_over: decision.passed_over.and_then(|rule| live.generation.about(rule)),
+            policy_hash: live.generation.hash(),
+            evidence,
+            failures: failures.as_slice(),
+            duration: Some(Duration::from_nanos(clock::boottime().saturating_sub(duty.since()))),
+            users: &live.users,
+            host: &self.shared.host,
+        };
+        let recorded = self.shared.sink.attempt(&entry);
+        if recorded.is_err() {
+            failures.push(Failure::NotRecorded);
+            if decision.effect == Effect::Allow {
+                response = decide::reaction(Failure::NotRecorded, live.mode, &live.settings);
+            }
+        }
+        let since = duty.since();
+        let settled = duty.answer(response, live.audit && is_matched(&decision));
+        counters.answered_after(Duration::from_nanos(clock::boottime().saturating_sub(since)));
+        count(counters, &live, &decision, response, failures.as_slice());
+        self.tell_undelivered(recorded.ok(), settled, response);
+        attempt.subject.thread = Fact::Unread;
+        attempt
+    }
+
+    /// An exception holds only for a file that is still where it was when we looked.
+    fn confirmed<D: Duty>(&mut self, job: &mut Job<D>, decision: Decision) -> Decision {
+        let by_exception = decision.effect == Effect::Allow && rule_of(&decision).is_some();
+        if !by_exception || self.identify.confirm(job.duty.as_fd(), &job.attempt) {
+            return decision;
+        }
+        let object = &mut job.attempt.object;
+        object.inner = Fact::Unknown(Cause::Unsteady);
+        object.names.clear();
+        if let Fact::Known(file) = &object.file {
+            let _placement = job.live.scope.name(file.device, Fact::Unknown(Cause::Unsteady), &mut object.names);
+        }
+        self.decision(job, Instant::now() + READER_PATIENCE)
+    }
+
+    fn tell_undelivered(&self, sequence: Option<u64>, settled: Settled, response: Response) {
+        let (failure, errno) = match settled {
+            // A caller that was killed needs no answer, and no exec ran.
+            Settled::Delivered | Settled::NobodyWaited => return,
+            Settled::Overtaken => (Failure::DeadlinePassed, None),
+            Settled::Refused(errno) => (Failure::NotDelivered, Some(errno)),
+        };
+        if failure == Failure::NotDelivered {
+            self.shared.counters.fail(failure);
+        }
+        self.shared.sink.notice(&Notice::NotDelivered { sequence, response, failure, errno });
+    }
+}
+
+impl Duty for PendingExec {
+    fn thread(&self) -> i32 {
+        self.thread()
+    }
+
+    fn since(&self) -> u64 {
+        self.since()
+    }
+
+    fn note(&self, device: Device, inode: u64) {
+        self.note(device, inode);
+    }
+
+    fn set_fallback(&mut self, fallback: Response) {
+        self.set_fallback(fallback);
+    }
+
+    fn answer(self, response: Response, audit: bool) -> Settled {
+        self.answer(response, audit)
+    }
+}
+
+/// What full evidence holds: everything but what only a rule can ask for (hashing reads the whole file).
+fn evidence_groups() -> Groups {
+    Groups::ALL
+}
+
+/// A rule matched, or could not be judged: what a person will want to know more about.
+fn is_matched(decision: &Decision) -> bool {
+    decision.trial.is_some() || !matches!(decision.basis, Basis::NoMatch)
+}
+
+fn rule_of(decision: &Decision) -> Option<crate::event::RuleIndex> {
+    match decision.basis {
+        Basis::Rule(rule) | Basis::Unknown(rule) => Some(rule),
+        Basis::NoMatch | Basis::Failure(_) => None,
+    }
+}
+
+/// The answer to an attempt that the rules could not decide although all was asked.
+fn undecided(live: &Live) -> Decision {
+    Decision {
+        effect: live.settings.on_unknown,
+        basis: Basis::Failure(Failure::SubjectUnknown),
+        trial: None,
+        passed_over: None,
+    }
+}
+
+/// Makes the unread facts of the groups unknown.
+fn give_up(groups: Groups, attempt: &mut Attempt, why: Cause) {
+    if groups.contains(Groups::ARGUMENTS) && attempt.subject.arguments.is_unread() {
+        attempt.subject.arguments = Fact::Unknown(why);
+    }
+    if groups.contains(Groups::HASH) && attempt.object.sha256.is_unread() {
+        attempt.object.sha256 = Fact::Unknown(why);
+    }
+    if groups.contains(Groups::COMMAND_LINES) {
+        let subject = &mut attempt.subject;
+        if let Fact::Known(image) = &mut subject.previous {
+            image.args = unless_read(std::mem::take(&mut image.args), why);
+        }
+        let others =
+            [&mut subject.parent, &mut subject.group_leader, &mut subject.session_leader, &mut subject.entry_leader];
+        for process in others {
+            if let Fact::Known(process) = process {
+                process.image.args = unless_read(std::mem::take(&mut process.image.args), why);
+            }
+        }
+    }
+}
+
+fn unless_read<T>(fact: Fact<T>, why: Cause) -> Fact<T> {
+    if fact.is_unread() { Fact::Unknown(why) } else { fact }
+}
+
+/// The failures of one attempt, without asking the allocator.
+#[derive(Clone, Copy)]
+struct Failures {
+    kinds: [Failure; 3],
+    count: usize,
+}
+
+impl Failures {
+    fn of(attempt: &Attempt) -> Self {
+        let mut failures = Self { kinds: [Failure::SubjectUnknown; 3], count: 0 };
+        if attempt.subject.user.is_unknown() {
+            failures.push(Failure::SubjectUnknown);
+        }
+        if attempt.object.inner.is_unknown() || attempt.object.file.is_unknown() {
+            failures.push(Failure::ObjectUnknown);
+        }
+        failures
+    }
+
+    fn push(&mut self, failure: Failure) {
+        if let Some(place) = self.kinds.get_mut(self.count) {
+            *place = failure;
+            self.count += 1;
+        }
+    }
+
+    fn as_slice(&self) -> &[Failure] {
+        self.kinds.get(..self.count).unwrap_or(&[])
+    }
+}
+
+fn count(counters: &Counters, live: &Live, decision: &Decision, response: Response, failures: &[Failure]) {
+    let add = |counter: &std::sync::atomic::AtomicU64| {
+        counter.fetch_add(1, Ordering::Relaxed);
+    };
+    add(&counters.attempts);
+    match response {
+        Response::Deny => add(&counters.denied),
+        Response::Allow => add(&counters.allowed),
+    }
+    if response == Response::Allow && (decision.effect == Effect::Deny || decision.trial.is_some()) {
+        add(&counters.would_deny);
+    }
+    match decision.basis {
+        Basis::Rule(_) if decision.effect == Effect::Allow => add(&counters.excepted),
+        Basis::NoMatch => add(&counters.no_match),
+        Basis::Unknown(_) | Basis::Failure(_) => add(&counters.unknown),
+        Basis::Rule(_) => {}
+    }
+    for rule in [rule_of(decision), decision.trial].into_iter().flatten() {
+        live.hit(rule);
+    }
+    for failure in failures {
+        counters.fail(*failure);
+    }
+}
+
+/// The answer to an event for which there was no time to judge anything.
+#[must_use]
+pub fn fallback(mode: Mode) -> Response {
+    match mode {
+        Mode::Audit => Response::Allow,
+        Mode::Prevent => Response::Deny,
+    }
+}

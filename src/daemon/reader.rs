@@ -1,0 +1,132 @@
+//! The two threads that answer: the reader, which reads every event, and the evidence thread behind it.
+//!
+//! Nothing stands in front of the reader: it reads one event, and either answers it or hands it to the evidence thread
+//! whose queue is bounded; a full queue means an essential record, never a wait. The next event is not touched before
+//! this one is answered or handed over.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, TrySendError};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::pipeline::{Identify, Job, Next, Pipeline, Shared, Sink, fallback};
+use crate::event::{Attempt, Cause, Failure};
+use crate::notify::{Group, Incoming, PendingExec};
+use crate::record::Notice;
+
+/// How many attempts wait for full evidence at most.
+pub const EVIDENCE_QUEUE: usize = 64;
+
+/// Tells the reader to come to an end, and what it has done.
+#[derive(Debug)]
+pub struct ReaderControl {
+    stop: AtomicBool,
+    wake: EventFd,
+    read: AtomicU64,
+}
+
+/// Attempts' memory on its way back to the reader.
+pub type Pool = Receiver<Box<Attempt>>;
+
+impl ReaderControl {
+    /// A reader that is to run.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn new() -> io::Result<Self> {
+        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        Ok(Self { stop: AtomicBool::new(false), wake, read: AtomicU64::new(0) })
+    }
+
+    /// The reader answers what waits and ends.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        // An event descriptor that is full is readable, which is all that is wanted.
+        let _written = self.wake.write(1);
+    }
+
+    /// How many events were read: unchanged while events wait means that the reader is stuck.
+    #[must_use]
+    pub fn progress(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+}
+
+/// Reads and answers until it is told to stop, and then until nothing waits.
+///
+/// # Errors
+/// The group can't be read any more; the caller must not go on as if it could.
+pub fn read_events<I: Identify, S: Sink>(
+    group: &Arc<Group>,
+    control: &ReaderControl,
+    shared: &Arc<Shared<S>>,
+    mut pipeline: Pipeline<I, S>,
+    queue: &SyncSender<Job<PendingExec>>,
+    pool: &Pool,
+) -> io::Result<()> {
+    let mut spare = Some(Box::<Attempt>::default());
+    loop {
+        let Some(incoming) = group.read(fallback(shared.current.get().mode))? else {
+            if control.stop.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            wait(group.as_fd(), control.wake.as_fd())?;
+            continue;
+        };
+        control.read.fetch_add(1, Ordering::Relaxed);
+        match incoming {
+            Incoming::Exec(exec) => {
+                let attempt = spare.take().unwrap_or_else(|| from_pool(pool));
+                spare = match pipeline.judge(exec, attempt) {
+                    Next::Answered(attempt) => Some(attempt),
+                    Next::Evidence(job) => match queue.try_send(job) {
+                        Ok(()) => None,
+                        Err(TrySendError::Full(job)) => Some(pipeline.cut(job, Cause::Late)),
+                        Err(TrySendError::Disconnected(job)) => Some(pipeline.cut(job, Cause::Unsupported)),
+                    },
+                };
+            }
+            Incoming::KernelDenied { thread, errno } => gap(shared, Failure::KernelDenied, thread, errno),
+            Incoming::Overflow => gap(shared, Failure::QueueOverflow, 0, None),
+        }
+    }
+}
+
+/// Completes jobs until the reader is gone and the queue is empty.
+pub fn take_evidence<I: Identify, S: Sink>(
+    jobs: &Receiver<Job<PendingExec>>,
+    pool: &Sender<Box<Attempt>>,
+    mut pipeline: Pipeline<I, S>,
+    patience: Duration,
+) {
+    for job in jobs {
+        let attempt = pipeline.complete(job, patience);
+        // The reader may have ended before us; its memory is then nobody's.
+        let _returned = pool.send(attempt);
+    }
+}
+
+fn from_pool(pool: &Pool) -> Box<Attempt> {
+    match pool.try_recv() {
+        Ok(attempt) => attempt,
+        Err(TryRecvError::Empty | TryRecvError::Disconnected) => Box::default(),
+    }
+}
+
+fn wait(group: BorrowedFd<'_>, wake: BorrowedFd<'_>) -> io::Result<()> {
+    let mut fds = [PollFd::new(group, PollFlags::POLLIN), PollFd::new(wake, PollFlags::POLLIN)];
+    match poll(&mut fds, PollTimeout::NONE) {
+        Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn gap<S: Sink>(shared: &Shared<S>, failure: Failure, thread: i32, errno: Option<i32>) {
+    shared.counters.fail(failure);
+    shared.sink.notice(&Notice::Gap { failure, count: 1, thread, errno });
+}

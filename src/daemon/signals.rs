@@ -1,0 +1,68 @@
+//! Signals, with who sent them.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use nix::sys::signal::Signal;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::WithOrigin;
+
+use crate::event::{Pid, Uid};
+
+/// The signals that the guard acts on, as a descriptor to poll.
+#[derive(Debug)]
+pub struct Signals {
+    delivery: SignalDelivery<UnixStream, WithOrigin>,
+}
+
+/// One signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// What is asked for.
+    pub order: Order,
+    /// The signal's name.
+    pub name: &'static str,
+    /// Who sent it: process and real user id (siginfo_t); `None` where the kernel did.
+    pub sender: Option<(Pid, Uid)>,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// SIGTERM, SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
+}
+
+impl Signals {
+    /// Takes the signals over for the whole process.
+    ///
+    /// # Errors
+    /// No descriptor is left, or the kernel refuses a handler.
+    pub fn new() -> io::Result<Self> {
+        let (read, write) = UnixStream::pair()?;
+        let delivery = SignalDelivery::with_pipe(read, write, WithOrigin::default(), [SIGTERM, SIGINT, SIGHUP])?;
+        Ok(Self { delivery })
+    }
+
+    /// The signals that came since the last call. Does not block.
+    pub fn received(&mut self) -> Vec<Received> {
+        let origins = self.delivery.pending();
+        origins
+            .map(|origin| Received {
+                order: if origin.signal == SIGHUP { Order::Reload } else { Order::Stop },
+                name: Signal::try_from(origin.signal).map_or("an unknown signal", Signal::as_str),
+                sender: origin.process.map(|process| (Pid(process.pid), Uid(process.uid))),
+            })
+            .collect()
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.delivery.get_read().as_fd()
+    }
+}

@@ -1,0 +1,135 @@
+//! The main thread while the guard stands: signals, mounts that come and go, deadlines, the watchdog.
+//!
+//! Wakes for events, and once a second to see that the answering threads move. Never on the way of an answer.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::keeper::Keeper;
+use super::pipeline::{Shared, Sink};
+use super::reader::ReaderControl;
+use super::signals::{Order, Received, Signals};
+use crate::event::{Failure, Settled};
+use crate::notify::{Group, Waiting};
+use crate::record::{Log, Notice};
+use crate::supervise::service::Service;
+use crate::watch::monitor::Monitor;
+
+/// How often the answering threads are looked at.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// The main thread's tools.
+pub(super) struct Steward {
+    pub(super) keeper: Arc<Mutex<Keeper>>,
+    pub(super) shared: Arc<Shared<Log>>,
+    pub(super) group: Arc<Group>,
+    pub(super) reader: Arc<ReaderControl>,
+    pub(super) service: Service,
+    pub(super) signals: Signals,
+    pub(super) monitor: Monitor,
+    pub(super) answer_deadline: Duration,
+}
+
+impl Steward {
+    /// Keeps the guard until a signal asks it to stop, and returns that signal.
+    ///
+    /// # Errors
+    /// poll(2) failed for another reason than a signal.
+    pub(super) fn watch(&mut self) -> io::Result<Received> {
+        let mut progress = Progress::default();
+        loop {
+            let mounts_changed = self.wait()?;
+            for received in self.signals.received() {
+                match received.order {
+                    Order::Stop => return Ok(received),
+                    Order::Reload => self.reload(),
+                }
+            }
+            if mounts_changed {
+                // Drained first: what comes while the table is read wakes us again.
+                self.monitor.drain()?;
+                keep(&self.keeper).refresh_mounts();
+            }
+            keep(&self.keeper).end_override();
+            self.settle_late();
+            if !progress.is_stuck(&self.group, &self.reader) {
+                self.service.alive();
+            }
+        }
+    }
+
+    /// Waits for a signal, a mount, or the next heartbeat. True where mounts came or went.
+    fn wait(&self) -> io::Result<bool> {
+        let mut fds = [
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.monitor.fd(), self.monitor.events()),
+        ];
+        let timeout = PollTimeout::try_from(HEARTBEAT).unwrap_or(PollTimeout::NONE);
+        match poll(&mut fds, timeout) {
+            Ok(_) => Ok(fds.last().and_then(PollFd::any).unwrap_or(false)),
+            Err(Errno::EINTR) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn reload(&self) {
+        self.service.reloading();
+        let result = keep(&self.keeper).reload();
+        match result {
+            Ok(status) => self.service.ready(&status),
+            Err(problems) => {
+                let first = problems.first().map(ToString::to_string).unwrap_or_default();
+                let line = first.lines().next().unwrap_or_default();
+                self.service.ready(&format!("reload failed, the old rules stay: {line}"));
+            }
+        }
+    }
+
+    /// Answers what waits past the deadline: the thread that should is held up by something.
+    fn settle_late(&self) {
+        while let Some((waiting, settled)) = self.group.settle_older(self.answer_deadline) {
+            self.shared.counters.fail(Failure::DeadlinePassed);
+            let detail = describe(&waiting, settled);
+            self.shared.sink.notice(&Notice::Gap { failure: Failure::DeadlinePassed, count: 1, detail: &detail });
+        }
+    }
+}
+
+/// Whether the reader moves while events wait.
+#[derive(Default)]
+struct Progress {
+    read: u64,
+    unmoved: u32,
+}
+
+impl Progress {
+    /// Events wait, and the reader has taken none for three heartbeats.
+    fn is_stuck(&mut self, group: &Group, reader: &ReaderControl) -> bool {
+        let read = reader.progress();
+        let mut fds = [PollFd::new(group.as_fd(), PollFlags::POLLIN)];
+        let waiting = matches!(poll(&mut fds, PollTimeout::ZERO), Ok(ready) if ready > 0);
+        self.unmoved = if waiting && read == self.read { self.unmoved + 1 } else { 0 };
+        self.read = read;
+        self.unmoved >= 3
+    }
+}
+
+/// The keeper, also after another thread panicked with it: its values are replaced whole.
+pub(super) fn keep(keeper: &Mutex<Keeper>) -> MutexGuard<'_, Keeper> {
+    keeper.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the table of events in flight knew of one that was settled without a decision.
+pub(super) fn describe(waiting: &Waiting, settled: Settled) -> String {
+    let thread = waiting.thread.map_or_else(|| "an unknown thread".to_owned(), |thread| format!("thread {thread}"));
+    let file = waiting.file.map_or_else(
+        || "a file not yet looked at".to_owned(),
+        |(device, inode)| format!("device {device} inode {inode}"),
+    );
+    format!("{thread}, {file}, answered {:?}: {settled:?}", waiting.fallback)
+}

@@ -1,0 +1,246 @@
+//! Where a kernel test lies: a mount namespace of its own, a guard in it, programs to be judged, and the records.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+/// No test on this kernel may take longer: a guard that does not answer would hang it for ever.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// A test's own mounts and files. Lives in one thread.
+pub struct Bed {
+    directory: tempfile::TempDir,
+}
+
+/// A running guard.
+pub struct Guard {
+    child: Child,
+    directory: PathBuf,
+}
+
+/// How an exec ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Exec {
+    /// It ran and ended with this status.
+    Ran(i32),
+    /// execve failed with EPERM.
+    Denied,
+    /// It failed otherwise.
+    Failed(i32),
+}
+
+/// Runs `test` in a thread with mounts of its own.
+#[track_caller]
+pub fn bed(test: impl FnOnce(&Bed) + Send + 'static) {
+    if !nix::unistd::geteuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "kernel tests need root, and CI must not pass them over");
+        eprintln!("SKIPPED, NOT PASSED: this test needs root");
+        return;
+    }
+    let (done, ended) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let bed = Bed::new();
+        test(&bed);
+        done.send(()).unwrap();
+    });
+    match ended.recv_timeout(DEADLINE) {
+        Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+        // The process ends with the failing test; its guards die with it (PR_SET_PDEATHSIG) and let go of what waits.
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            eprintln!("the test did not end within {DEADLINE:?}");
+            std::process::abort();
+        }
+    }
+}
+
+impl Bed {
+    fn new() -> Self {
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        tmpfs("/dev/shm");
+        tmpfs("/run");
+        fs::create_dir_all("/run/lock").unwrap();
+        let directory = tempfile::Builder::new().prefix("shmguard-test-").tempdir_in("/tmp").unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Self { directory }
+    }
+
+    /// A file of the test's own, outside the watched directories.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Starts a guard in prevention mode and waits until it is ready.
+    pub fn prevent(&self) -> Guard {
+        self.guard("mode = \"prevent\"\n")
+    }
+
+    /// Starts a guard with this configuration, which gets the log, the socket and the other namespaces' fence added, and
+    /// waits until it is ready.
+    pub fn guard(&self, configuration: &str) -> Guard {
+        self.guard_with(configuration, "")
+    }
+
+    /// The same, with keys for the `[watch]` section.
+    pub fn guard_with(&self, configuration: &str, watch: &str) -> Guard {
+        let config = self.configure(configuration, watch);
+        let guard = self.start(&config);
+        let stderr = self.path("stderr");
+        wait_until("the guard is ready", || {
+            let told = fs::read_to_string(&stderr).unwrap_or_default();
+            assert!(!told.contains("shmguard: "), "the guard did not start: {told}");
+            told.lines().any(|line| line == "ready")
+        });
+        guard
+    }
+
+    /// Writes a configuration and returns its path.
+    pub fn configure(&self, configuration: &str, watch: &str) -> PathBuf {
+        let directory = self.directory.path().display();
+        let text = format!(
+            "{configuration}\n[watch]\ncontainers = false\n{watch}\n\
+             [log.file]\npath = \"{directory}/events.ndjson\"\n[log.syslog]\nenabled = false\n\
+             [log.journal]\nenabled = false\n[log.audit]\nenabled = false\n\
+             [control]\nsocket = \"{directory}/control.sock\"\n"
+        );
+        let path = self.path("shmguard.toml");
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Starts a guard without waiting.
+    pub fn start(&self, config: &Path) -> Guard {
+        let stderr = File::create(self.path("stderr")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shmguard"));
+        command.arg("run").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        die_with_parent(&mut command);
+        Guard { child: command.spawn().unwrap(), directory: self.directory.path().to_path_buf() }
+    }
+
+    /// A harmless program at `path`: runs, and ends with status 0.
+    pub fn program(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::copy("/bin/true", path).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        path.to_path_buf()
+    }
+}
+
+impl Guard {
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
+    }
+
+    /// Every record so far.
+    pub fn records(&self) -> Vec<Value> {
+        let text = fs::read(self.directory.join("events.ndjson")).unwrap_or_default();
+        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).expect("every line is JSON")).collect()
+    }
+
+    /// The records of attempts.
+    pub fn attempts(&self) -> Vec<Value> {
+        self.records().into_iter().filter(|record| record["event"]["action"] == "exec").collect()
+    }
+
+    /// The one record of an attempt.
+    #[track_caller]
+    pub fn only_attempt(&self) -> Value {
+        let mut attempts = self.attempts();
+        assert_eq!(attempts.len(), 1, "{attempts:#?}");
+        attempts.remove(0)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// What it said on standard error.
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(self.directory.join("stderr")).unwrap()
+    }
+
+    /// The output of another command of the program, its status, and its error output.
+    pub fn ask(&self, arguments: &[&str]) -> (String, Option<i32>, String) {
+        let socket = self.directory.join("control.sock");
+        let output = Command::new(env!("CARGO_BIN_EXE_shmguard")).args(arguments).arg("--socket").arg(socket).output();
+        let output = output.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (text(output.stdout), output.status.code(), text(output.stderr))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.child.kill().unwrap();
+            self.child.wait().unwrap();
+        }
+    }
+}
+
+/// Mounts a fresh tmpfs, with set-id bits and exec.
+pub fn tmpfs(at: &str) {
+    mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), Some("size=64m,mode=1777")).unwrap();
+}
+
+/// Executes a program as root.
+pub fn exec(path: impl AsRef<Path>) -> Exec {
+    end_of(&mut Command::new(path.as_ref()))
+}
+
+/// Executes a program as this user.
+pub fn exec_as(uid: u32, path: impl AsRef<Path>) -> Exec {
+    end_of(Command::new(path.as_ref()).uid(uid).gid(uid))
+}
+
+/// Runs a command and tells how its exec ended.
+pub fn end_of(command: &mut Command) -> Exec {
+    match command.stdin(Stdio::null()).stdout(Stdio::null()).status() {
+        Ok(status) => Exec::Ran(status.code().unwrap_or(-1)),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && error.raw_os_error() == Some(libc::EPERM) => {
+            Exec::Denied
+        }
+        Err(error) => Exec::Failed(error.raw_os_error().unwrap_or(0)),
+    }
+}
+
+/// Waits for a condition, at most twenty seconds.
+#[track_caller]
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "not within 20 seconds: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn die_with_parent(command: &mut Command) {
+    let set = || nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(Into::into);
+    // SAFETY: between fork and exec it makes one prctl(2) call, which is async-signal-safe.
+    #[allow(unsafe_code, reason = "a guard must not outlive a test that was killed")]
+    unsafe {
+        command.pre_exec(set);
+    }
+}
