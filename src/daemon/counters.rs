@@ -24,6 +24,10 @@ pub struct Counters {
     pub unknown: AtomicU64,
     /// Attempts elsewhere on a shared filesystem that is marked whole: allowed at once, unrecorded.
     pub outside: AtomicU64,
+    /// Attempts that wait for full evidence.
+    pub evidence_queued: AtomicU64,
+    /// Attempts with full evidence.
+    pub evidence_full: AtomicU64,
     /// Attempts whose full evidence was left out: the evidence thread had too much to do.
     pub evidence_cut: AtomicU64,
     failures: [AtomicU64; Failure::ALL.len()],
@@ -78,6 +82,12 @@ impl Histogram {
             counter.fetch_add(1, Ordering::Relaxed);
         }
         self.longest.fetch_max(microseconds, Ordering::Relaxed);
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(|counter| counter.load(Ordering::Relaxed)).sum()
     }
 
     /// The longest, in microseconds.

@@ -7,7 +7,6 @@
 //! The reader does the *essential* work of every attempt and answers it, unless full evidence is wanted or a rule asks
 //! for facts that can block: then the attempt goes to the evidence thread as a [`Job`], and the reader goes on.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,7 +19,8 @@ use crate::event::{
     Attempt, Basis, Cause, Decision, Device, Effect, Fact, Failure, Groups, Mode, Response, Settled, Timestamp,
 };
 use crate::notify::PendingExec;
-use crate::record::{Entry, Evidence, Host, Notice};
+use crate::record::NotRecorded;
+use crate::record::format::{Cut, Entry, Evidence, Notice};
 use crate::sys::clock;
 use crate::watch::plan::{Placement, Scope};
 
@@ -54,7 +54,7 @@ pub trait Sink {
     ///
     /// # Errors
     /// The record is not in the file.
-    fn attempt(&self, entry: &Entry<'_>) -> io::Result<u64>;
+    fn attempt(&self, entry: &Entry<'_>) -> Result<u64, NotRecorded>;
     /// Writes a notice; a loss is the sink's to count.
     fn notice(&self, notice: &Notice<'_>);
 }
@@ -68,8 +68,6 @@ pub struct Shared<S> {
     pub counters: Counters,
     /// Where records go.
     pub sink: S,
-    /// The host's name and boot, for records.
-    pub host: Host,
 }
 
 /// One thread's way of an attempt.
@@ -134,9 +132,9 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
     }
 
     /// Ends a job with what is known now: the evidence thread has no room for it, or no time.
-    pub fn cut<D: Duty>(&mut self, mut job: Job<D>, why: Cause) -> Box<Attempt> {
+    pub fn cut<D: Duty>(&mut self, mut job: Job<D>, why: Cut) -> Box<Attempt> {
         self.shared.counters.evidence_cut.fetch_add(1, Ordering::Relaxed);
-        give_up(Groups::MAY_BLOCK, &mut job.attempt, why);
+        give_up(Groups::MAY_BLOCK, &mut job.attempt, Cause::Late);
         let decision = self.decision(&mut job, Instant::now() + READER_PATIENCE);
         self.finish(job, decision, Evidence::Cut(why))
     }
@@ -145,7 +143,7 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
     pub fn complete<D: Duty>(&mut self, mut job: Job<D>, patience: Duration) -> Box<Attempt> {
         let waited = Duration::from_nanos(clock::boottime().saturating_sub(job.duty.since()));
         let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero()) else {
-            return self.cut(job, Cause::Late);
+            return self.cut(job, Cut::TimeUp);
         };
         let deadline = Instant::now() + left;
         if job.live.full_evidence {
@@ -208,9 +206,8 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
             policy_hash: live.generation.hash(),
             evidence,
             failures: failures.as_slice(),
-            duration: Some(Duration::from_nanos(clock::boottime().saturating_sub(duty.since()))),
+            duration_ns: Some(clock::boottime().saturating_sub(duty.since())),
             users: &live.users,
-            host: &self.shared.host,
         };
         let recorded = self.shared.sink.attempt(&entry);
         if recorded.is_err() {
@@ -244,16 +241,16 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
     }
 
     fn tell_undelivered(&self, sequence: Option<u64>, settled: Settled, response: Response) {
-        let (failure, errno) = match settled {
+        match settled {
             // A caller that was killed needs no answer, and no exec ran.
             Settled::Delivered | Settled::NobodyWaited => return,
-            Settled::Overtaken => (Failure::DeadlinePassed, None),
-            Settled::Refused(errno) => (Failure::NotDelivered, Some(errno)),
-        };
-        if failure == Failure::NotDelivered {
-            self.shared.counters.fail(failure);
+            // Counted by the thread that answered in our place.
+            Settled::Overtaken => {}
+            Settled::Refused(_) => self.shared.counters.fail(Failure::NotDelivered),
         }
-        self.shared.sink.notice(&Notice::NotDelivered { sequence, response, failure, errno });
+        if let Some(sequence) = sequence {
+            self.shared.sink.notice(&Notice::NotDelivered { sequence, response, settled });
+        }
     }
 }
 

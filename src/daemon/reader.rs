@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, TrySendError};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::pipeline::{Identify, Job, Next, Pipeline, Shared, Sink, fallback};
-use crate::event::{Attempt, Cause, Failure};
+use crate::event::{Attempt, Failure};
 use crate::notify::{Group, Incoming, PendingExec};
-use crate::record::Notice;
+use crate::record::format::{Cut, Notice};
 
 /// How many attempts wait for full evidence at most.
 pub const EVIDENCE_QUEUE: usize = 64;
@@ -86,13 +87,15 @@ pub fn read_events<I: Identify, S: Sink>(
                     Next::Answered(attempt) => Some(attempt),
                     Next::Evidence(job) => match queue.try_send(job) {
                         Ok(()) => None,
-                        Err(TrySendError::Full(job)) => Some(pipeline.cut(job, Cause::Late)),
-                        Err(TrySendError::Disconnected(job)) => Some(pipeline.cut(job, Cause::Unsupported)),
+                        Err(TrySendError::Full(job)) => Some(pipeline.cut(job, Cut::QueueFull)),
+                        Err(TrySendError::Disconnected(job)) => Some(pipeline.cut(job, Cut::Unavailable)),
                     },
                 };
             }
-            Incoming::KernelDenied { thread, errno } => gap(shared, Failure::KernelDenied, thread, errno),
-            Incoming::Overflow => gap(shared, Failure::QueueOverflow, 0, None),
+            Incoming::KernelDenied { thread, errno } => {
+                gap(shared, Failure::KernelDenied, &describe(thread, errno));
+            },
+            Incoming::Overflow => gap(shared, Failure::QueueOverflow, "the kernel's queue was full: execs ran unseen"),
         }
     }
 }
@@ -126,7 +129,13 @@ fn wait(group: BorrowedFd<'_>, wake: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-fn gap<S: Sink>(shared: &Shared<S>, failure: Failure, thread: i32, errno: Option<i32>) {
+fn gap<S: Sink>(shared: &Shared<S>, failure: Failure, detail: &str) {
     shared.counters.fail(failure);
-    shared.sink.notice(&Notice::Gap { failure, count: 1, thread, errno });
+    shared.sink.notice(&Notice::Gap { failure, count: 1, detail });
+}
+
+fn describe(thread: i32, errno: Option<i32>) -> String {
+    let who = if thread > 0 { format!("thread {thread}") } else { "an unknown thread".to_owned() };
+    let why = errno.map_or_else(|| "it does not say why".to_owned(), |errno| Errno::from_raw(errno).desc().to_owned());
+    format!("the kernel could not open the file that {who} executes, and denied it: {why}")
 }

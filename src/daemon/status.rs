@@ -1,0 +1,267 @@
+//! The state of the guard as `status` shows it, and the answers to the control socket.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::keeper::Keeper;
+use super::marks::Held;
+use super::pipeline::Shared;
+use super::reader::EVIDENCE_QUEUE;
+use super::steward::keep;
+use crate::control::protocol::{Code, Refusal, Reply, Request};
+use crate::control::server::Peer;
+use crate::control::status::{
+    Counters, EvidenceStatus, FailedReload, Kernel, Latency, LeftOut, Mark, MarkKind, ModeSource, ModeStatus,
+    PolicyFile, PolicyStatus, RuleStatus, Scheduling, Shortfall, SinkState, SinkStatus, Status,
+};
+use crate::event::{Failure, Timestamp};
+use crate::notify::Group;
+use crate::record::Log;
+use crate::sys::clock;
+use crate::watch::plan;
+
+/// Everything that the answers are made from.
+#[derive(Debug)]
+pub(super) struct Inside {
+    pub(super) keeper: Arc<Mutex<Keeper>>,
+    pub(super) shared: Arc<Shared<Log>>,
+    pub(super) group: Arc<Group>,
+    pub(super) started: Timestamp,
+    pub(super) begun: Instant,
+    pub(super) scheduling: Scheduling,
+    pub(super) features: BTreeMap<String, bool>,
+}
+
+impl Inside {
+    /// Answers one request of a peer that the server has let in.
+    pub(super) fn answer(&self, request: &Request, peer: Peer) -> Reply {
+        match request {
+            Request::Status => Reply::Status { status: Box::new(self.status()) },
+            Request::Reload => match keep(&self.keeper).reload() {
+                Ok(message) => Reply::Done { message },
+                Err(problems) => {
+                    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                    Reply::Error(Refusal::new(Code::Failed, problems.join("\n")))
+                }
+            },
+            Request::Mode { mode, for_seconds } => {
+                let pid = peer.pid.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string());
+                let by = format!("control socket, uid {}, pid {pid}", peer.uid);
+                keep(&self.keeper).set_mode(*mode, for_seconds.map(Duration::from_secs), &by);
+                let until = for_seconds.map_or_else(String::new, |seconds| format!(" for {seconds} seconds"));
+                Reply::Done { message: format!("the mode is {mode}{until}") }
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        let keeper = keep(&self.keeper);
+        let live = self.shared.current.get();
+        let mut status = Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id().cast_signed(),
+            started: seconds(self.started),
+            uptime_seconds: self.begun.elapsed().as_secs(),
+            mode: mode(&keeper),
+            problems: problems(&keeper),
+            marks: keeper.marks().held().iter().filter(|held| held.refused.is_none()).map(mark).collect(),
+            left_out: keeper.marks().plan().left_out.iter().map(left_out).collect(),
+            policy: policy(&keeper, &live),
+            rules: rules(&live),
+            counters: self.counters(),
+            sinks: sinks(&keeper, &self.shared.sink),
+            scheduling: self.scheduling.clone(),
+            evidence: self.evidence(),
+            answer_latency: self.latency(),
+            kernel: self.kernel(),
+        };
+        status.find_problems();
+        status
+    }
+
+    fn counters(&self) -> Counters {
+        let counted = &self.shared.counters;
+        let mut counters = Counters {
+            attempts: counted.attempts.load(Ordering::Relaxed),
+            allowed: counted.allowed.load(Ordering::Relaxed),
+            denied: counted.denied.load(Ordering::Relaxed),
+            would_deny: counted.would_deny.load(Ordering::Relaxed),
+            excepted: counted.excepted.load(Ordering::Relaxed),
+            no_match: counted.no_match.load(Ordering::Relaxed),
+            unknown: counted.unknown.load(Ordering::Relaxed),
+            outside: counted.outside.load(Ordering::Relaxed),
+            ..Counters::new()
+        };
+        for (failure, count) in counted.failures() {
+            let dropped = if failure == Failure::Dropped { self.group.dropped() } else { 0 };
+            counters.failures.insert(failure.name().to_owned(), count + dropped);
+            if failure == Failure::QueueOverflow {
+                counters.queue_overflows = count;
+            }
+        }
+        counters
+    }
+
+    fn evidence(&self) -> EvidenceStatus {
+        let counted = &self.shared.counters;
+        EvidenceStatus {
+            queued: counted.evidence_queued.load(Ordering::Relaxed),
+            capacity: u64::try_from(EVIDENCE_QUEUE).unwrap_or(u64::MAX),
+            full: counted.evidence_full.load(Ordering::Relaxed),
+            cut_short: counted.evidence_cut.load(Ordering::Relaxed),
+        }
+    }
+
+    fn latency(&self) -> Latency {
+        let histogram = self.shared.counters.latency();
+        Latency {
+            count: histogram.count(),
+            p50_us: histogram.per_mille(500),
+            p99_us: histogram.per_mille(990),
+            max_us: histogram.longest(),
+        }
+    }
+
+    fn kernel(&self) -> Kernel {
+        let release = nix::sys::utsname::uname()
+            .map(|names| names.release().to_string_lossy().into_owned())
+            .unwrap_or_default();
+        Kernel { release, features: self.features.clone() }
+    }
+}
+
+fn mode(keeper: &Keeper) -> ModeStatus {
+    let (set, forced, configured) = keeper.modes();
+    let after = forced.unwrap_or(configured);
+    match set {
+        Some(set) => ModeStatus {
+            current: set.mode,
+            until: set.until.map(|(_, at)| seconds(at)),
+            then: set.until.map(|_| after),
+            source: ModeSource::Control,
+        },
+        None => ModeStatus {
+            current: after,
+            until: None,
+            then: None,
+            source: if forced.is_some() { ModeSource::CommandLine } else { ModeSource::Configuration },
+        },
+    }
+}
+
+/// What only the guard itself knows not to hold; the rest follows from the other fields.
+fn problems(keeper: &Keeper) -> Vec<Shortfall> {
+    let refused = keeper.marks().held().iter().filter_map(|held| {
+        let error = held.refused.as_ref()?;
+        Some(Shortfall {
+            what: format!("the kernel refused the mark on {}: {error}", shown(&held.mark.path)),
+            remedy: "what is mounted there is not guarded; unmount it or reload".to_owned(),
+        })
+    });
+    let unread = keeper.mounts_unreadable().map(|error| Shortfall {
+        what: format!("the mount table could not be read: {error}"),
+        remedy: "new mounts may be unguarded; reload".to_owned(),
+    });
+    refused.chain(unread).collect()
+}
+
+fn mark(held: &Held) -> Mark {
+    let mark = &held.mark;
+    Mark {
+        path: shown(&mark.path),
+        filesystem: mark.fs_type.clone(),
+        device: mark.device.to_string(),
+        kind: match mark.kind {
+            plan::MarkKind::Filesystem => MarkKind::Filesystem,
+            plan::MarkKind::Mount => MarkKind::Mount,
+        },
+        noexec: mark.noexec,
+        nosuid: mark.nosuid,
+        since: seconds(held.since),
+        reason: if mark.whole_filesystem_shared { "shared filesystem" } else { "in a watched directory" }.to_owned(),
+    }
+}
+
+fn left_out(left: &plan::LeftOut) -> LeftOut {
+    LeftOut {
+        directory: shown(&left.directory),
+        reason: left.reason.to_string(),
+        remedy: left.remedy.clone(),
+        harmless: left.reason == plan::Reason::Missing,
+    }
+}
+
+fn policy(keeper: &Keeper, live: &super::live::Live) -> PolicyStatus {
+    let (generation, loaded) = keeper.generation();
+    let files = live.generation.sources().iter().filter_map(|source| {
+        Some(PolicyFile { path: shown(source.file()?), sha256: source.sha256().to_owned() })
+    });
+    PolicyStatus {
+        generation,
+        hash: live.generation.hash().to_owned(),
+        loaded: seconds(loaded),
+        builtin: keeper.config().builtin,
+        files: files.collect(),
+        failed_reload: keeper
+            .failed_reload()
+            .map(|(at, message)| FailedReload { at: seconds(at), message: message.to_owned() }),
+    }
+}
+
+fn rules(live: &super::live::Live) -> Vec<RuleStatus> {
+    let now = clock::realtime();
+    let rules = live.generation.rules().iter().zip(live.hits.iter());
+    rules
+        .map(|(rule, hits)| {
+            let about = rule.about();
+            RuleStatus {
+                id: about.id.clone(),
+                effect: about.effect,
+                mode: about.mode,
+                hits: hits.load(Ordering::Relaxed),
+                expires: about.expires.map(|at| seconds(Timestamp(at))),
+                expired: about.expires.is_some_and(|at| at < now),
+            }
+        })
+        .collect()
+}
+
+fn sinks(keeper: &Keeper, log: &Log) -> Vec<SinkStatus> {
+    let target = |name: &str| {
+        let log = &keeper.config().log;
+        match name {
+            "file" => shown(&log.file.path),
+            "alerts" => shown(&log.file.path.with_file_name("alerts.ndjson")),
+            "syslog" => shown(&log.syslog.socket),
+            _ => name.to_owned(),
+        }
+    };
+    let states = log.counters().into_iter();
+    states
+        .map(|sink| SinkStatus {
+            target: target(&sink.sink),
+            state: if sink.working { SinkState::Working } else { SinkState::Failing },
+            written: sink.written,
+            lost: sink.lost,
+            last_error: sink.error,
+            name: sink.sink,
+        })
+        .collect()
+}
+
+fn seconds(at: Timestamp) -> u64 {
+    at.0 / 1_000_000_000
+}
+
+/// A path as text: one line, no control characters, nothing lost.
+fn shown(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    path.as_os_str().as_bytes().utf8_chunks().fold(String::new(), |mut text, chunk| {
+        text.extend(chunk.valid().chars().flat_map(|c| if c.is_control() || c == '\\' { c.escape_default().to_string() } else { c.to_string() }.chars().collect::<Vec<_>>()));
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+        text
+    })
+}
