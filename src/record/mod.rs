@@ -1,1 +1,23 @@
-//! record: stub
+//! One record per attempt: its text, and the places it is written to.
+//!
+//! Owns field names, escaping, sequence numbers and sinks. [`format`](mod@format) and [`read`] are pure; [`Log`] writes.
+//! May not decide anything, and may not lose a record without counting it. The pipeline calls [`Log::attempt`]
+//! before it answers the kernel; everything that could make it wait happens on threads of this room.
+
+#![forbid(unsafe_code)]
+
+mod escape;
+mod file;
+pub mod format;
+mod host;
+mod log;
+pub mod read;
+#[cfg(test)]
+mod samples;
+mod settings;
+mod stderr;
+
+pub use format::{Case, Cut, Entry, Evidence, Notice};
+pub use host::Host;
+pub use log::{Log, NotRecorded, RecordError, SinkState};
+pub use settings::{AlertSettings, FileSettings, JournalSettings, Settings, Stderr, Sync, SyslogSettings};

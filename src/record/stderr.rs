@@ -1,0 +1,114 @@
+//! A descriptor of the terminal, a pipe, a socket or a file, written to without ever waiting for its reader.
+//!
+//! O_NONBLOCK belongs to the open file description, which a shell or a supervisor shares with us. So a pipe or a
+//! terminal is opened once more through /proc, a socket is told per call, and a file never makes a writer wait.
+
+use super::file::errno;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, send};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+
+/// A descriptor that is never waited for.
+#[derive(Debug)]
+pub(super) struct NonBlocking {
+    file: File,
+    way: Way,
+    /// The rest of a line whose beginning is written.
+    rest: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// A description of our own with O_NONBLOCK, or a file.
+    Write,
+    /// A socket: MSG_DONTWAIT.
+    Send,
+    /// A shared description: asked before each piece, in pieces that a pipe takes whole when it says it can.
+    Ask,
+}
+
+/// A pipe that polls writable takes this much without blocking (PIPE_BUF).
+const PIECE: usize = 4096;
+
+impl NonBlocking {
+    /// Takes `fd`, without changing the description that it shares with others.
+    pub(super) fn new(fd: OwnedFd) -> Self {
+        let file = File::from(fd);
+        let kind = file.metadata().map(|metadata| metadata.file_type());
+        let (file, way) = match kind {
+            Ok(kind) if kind.is_socket() => (file, Way::Send),
+            Ok(kind) if kind.is_fifo() || kind.is_char_device() => match again(&file) {
+                Ok(own) => (own, Way::Write),
+                Err(_) => (file, Way::Ask),
+            },
+            Ok(kind) if kind.is_file() => (file, Way::Write),
+            Ok(_) | Err(_) => (file, Way::Ask),
+        };
+        Self { file, way, rest: Vec::new() }
+    }
+
+    /// Writes one line. On an error the line is lost, except [`Errno::EINPROGRESS`]: its beginning is written, and the
+    /// rest will be before anything else.
+    pub(super) fn line(&mut self, line: &[u8]) -> Result<(), Errno> {
+        self.flush()?;
+        let (written, result) = self.write(line);
+        match line.get(written..) {
+            Some(rest) if written > 0 && !rest.is_empty() => {
+                self.rest.extend_from_slice(rest);
+                Err(Errno::EINPROGRESS)
+            }
+            _ => result,
+        }
+    }
+
+    /// Writes what is left of a line. `Ok(true)` where that ended a line.
+    pub(super) fn flush(&mut self) -> Result<bool, Errno> {
+        if self.rest.is_empty() {
+            return Ok(false);
+        }
+        let rest = std::mem::take(&mut self.rest);
+        let (written, result) = self.write(&rest);
+        self.rest = rest;
+        self.rest.drain(..written.min(self.rest.len()));
+        result.map(|()| true)
+    }
+
+    fn write(&self, bytes: &[u8]) -> (usize, Result<(), Errno>) {
+        let mut written = 0;
+        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+            match self.piece(rest) {
+                Ok(0) => return (written, Err(Errno::EIO)),
+                Ok(count) => written += count,
+                Err(Errno::EINTR) => {}
+                Err(errno) => return (written, Err(errno)),
+            }
+        }
+        (written, Ok(()))
+    }
+
+    fn piece(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        match self.way {
+            Way::Write => (&self.file).write(bytes).map_err(|error| errno(&error)),
+            Way::Send => send(self.file.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL),
+            Way::Ask => {
+                let mut asked = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
+                if poll(&mut asked, PollTimeout::ZERO)? == 0 {
+                    return Err(Errno::EAGAIN);
+                }
+                let piece = bytes.get(..PIECE.min(bytes.len())).unwrap_or_default();
+                (&self.file).write(piece).map_err(|error| errno(&error))
+            }
+        }
+    }
+}
+
+fn again(file: &File) -> std::io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC)
+        .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
