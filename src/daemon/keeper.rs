@@ -13,8 +13,7 @@ use crate::decide::Settings;
 use crate::event::{Mode, Timestamp};
 use crate::policy::config::{Config, Extra, Level, SharedFilesystem, Unseen};
 use crate::policy::{Generation, Problem};
-use crate::record::Log;
-use crate::record::format::Notice;
+use crate::record::{Log, Notice};
 use crate::sys::clock;
 use crate::watch::{links, plan};
 

@@ -15,6 +15,7 @@ mod marks;
 pub mod pipeline;
 mod reader;
 mod signals;
+mod sinks;
 mod start;
 mod status;
 mod steward;

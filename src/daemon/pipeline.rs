@@ -19,8 +19,7 @@ use crate::event::{
     Attempt, Basis, Cause, Decision, Device, Effect, Fact, Failure, Groups, Mode, Response, Settled, Timestamp,
 };
 use crate::notify::PendingExec;
-use crate::record::NotRecorded;
-use crate::record::format::{Cut, Entry, Evidence, Notice};
+use crate::record::{Cut, Entry, Evidence, Log, NotRecorded, Notice};
 use crate::sys::clock;
 use crate::watch::plan::{Placement, Scope};
 

@@ -18,7 +18,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::pipeline::{Identify, Job, Next, Pipeline, Shared, Sink, fallback};
 use crate::event::{Attempt, Failure};
 use crate::notify::{Group, Incoming, PendingExec};
-use crate::record::format::{Cut, Notice};
+use crate::record::{Cut, Notice};
 
 /// How many attempts wait for full evidence at most.
 pub const EVIDENCE_QUEUE: usize = 64;

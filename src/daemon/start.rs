@@ -17,14 +17,14 @@ use super::marks::Marks;
 use super::pipeline::{Job, Pipeline, Shared, Sink};
 use super::reader::{self, EVIDENCE_QUEUE, ReaderControl};
 use super::signals::{Received, Signals};
-use super::status;
+use super::{sinks, status};
 use super::steward::{Steward, keep};
 use crate::control::server::{self, Limits, Listener};
 use crate::event::Mode;
 use crate::identify::{Identifier, IdentifyError};
 use crate::notify::{Group, NotifyError, PendingExec};
 use crate::policy::Problem;
-use crate::policy::config::{Config, Level, Switch};
+use crate::policy::config::Level;
 use crate::privileges::{self, PrivilegeError};
 use crate::record::{Host, Log, Notice, RecordError};
 use crate::supervise::service::Service;
@@ -91,9 +91,9 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let service = Service::new();
     let listener = Listener::bind(&config.control.socket).map_err(of_control)?;
     let monitor = Monitor::new().map_err(system("watch the mount table"))?;
-    let group = Arc::new(Group::new(wants_audit(&config)).map_err(StartError::Group)?);
+    let group = Arc::new(Group::new(sinks::wants_audit(&config)).map_err(StartError::Group)?);
     let users = load::users();
-    let log = Log::open(&log_settings(&config), Host::read()).map_err(StartError::Log)?;
+    let log = Log::open(&sinks::settings(&config), Host::read()).map_err(StartError::Log)?;
     log.set_users(&users);
 
     let rules = generation.rules().len();
@@ -347,15 +347,6 @@ fn features(group: &Group) -> std::collections::BTreeMap<String, bool> {
     [("FAN_REPORT_FD_ERROR", features.fd_error), ("FAN_ENABLE_AUDIT", features.audit)]
         .map(|(name, there)| (name.to_owned(), there))
         .into()
-}
-
-/// Kernel audit records: where they are asked for, or where an audit daemon runs.
-fn wants_audit(config: &Config) -> bool {
-    match config.log.audit.enabled {
-        Switch::On => true,
-        Switch::Off => false,
-        Switch::Auto => ["/run/auditd.pid", "/var/run/auditd.pid"].iter().any(|file| std::path::Path::new(file).exists()),
-    }
 }
 
 fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {

@@ -16,8 +16,7 @@ use super::reader::ReaderControl;
 use super::signals::{Order, Received, Signals};
 use crate::event::{Failure, Settled};
 use crate::notify::{Group, Waiting};
-use crate::record::Log;
-use crate::record::format::Notice;
+use crate::record::{Log, Notice};
 use crate::supervise::service::Service;
 use crate::watch::monitor::Monitor;
 
