@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use super::counters::Counters;
 use super::live::{Current, Live};
-use crate::decide::{self, Outcome, View};
+use crate::decide::{self, Outcome};
 use crate::event::{
-    Attempt, Basis, Cause, Decision, Device, Effect, Fact, Failure, Groups, Mode, Response, Settled, Timestamp,
+    Attempt, Basis, Cause, Decision, Device, Effect, Fact, Failure, Groups, Response, RuleIndex, Settled, Timestamp, View,
 };
 use crate::notify::PendingExec;
 use crate::record::{Cut, Entry, Evidence, Log, NotRecorded, Notice};
@@ -176,7 +176,7 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
     ) -> Outcome {
         let mut fetched = Groups::NONE;
         loop {
-            let view = View::new(attempt, &live.users);
+            let view = View { attempt, users: &live.users };
             match decide::decide(&live.generation, live.settings.on_unknown, attempt.at, &view) {
                 Outcome::Needs(groups) if !groups.intersects(except) && !fetched.contains(groups) => {
                     fetched |= groups;
@@ -211,9 +211,8 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         let recorded = self.shared.sink.attempt(&entry);
         if recorded.is_err() {
             failures.push(Failure::NotRecorded);
-            if decision.effect == Effect::Allow {
-                response = decide::reaction(Failure::NotRecorded, live.mode, &live.settings);
-            }
+            let reaction = decide::reaction(Failure::NotRecorded, live.mode, &live.settings, Some(decision.effect));
+            response = reaction.response.unwrap_or(response);
         }
         let since = duty.since();
         let settled = duty.answer(response, live.audit && is_matched(&decision));
@@ -285,7 +284,7 @@ fn is_matched(decision: &Decision) -> bool {
     decision.trial.is_some() || !matches!(decision.basis, Basis::NoMatch)
 }
 
-fn rule_of(decision: &Decision) -> Option<crate::event::RuleIndex> {
+fn rule_of(decision: &Decision) -> Option<RuleIndex> {
     match decision.basis {
         Basis::Rule(rule) | Basis::Unknown(rule) => Some(rule),
         Basis::NoMatch | Basis::Failure(_) => None,
@@ -386,11 +385,9 @@ fn count(counters: &Counters, live: &Live, decision: &Decision, response: Respon
     }
 }
 
-/// The answer to an event for which there was no time to judge anything.
+/// The answer to an event that nobody judges in time.
 #[must_use]
-pub fn fallback(mode: Mode) -> Response {
-    match mode {
-        Mode::Audit => Response::Allow,
-        Mode::Prevent => Response::Deny,
-    }
+pub fn fallback(live: &Live) -> Response {
+    let reaction = decide::reaction(Failure::DeadlinePassed, live.mode, &live.settings, None);
+    reaction.response.unwrap_or(Response::Allow)
 }

@@ -72,7 +72,7 @@ pub fn read_events<I: Identify, S: Sink>(
 ) -> io::Result<()> {
     let mut spare = Some(Box::<Attempt>::default());
     loop {
-        let Some(incoming) = group.read(fallback(shared.current.get().mode))? else {
+        let Some(incoming) = group.read(fallback(&shared.current.get()))? else {
             if control.stop.load(Ordering::Acquire) {
                 return Ok(());
             }

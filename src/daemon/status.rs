@@ -196,8 +196,9 @@ fn left_out(left: &plan::LeftOut) -> LeftOut {
 
 fn policy(keeper: &Keeper, live: &super::live::Live) -> PolicyStatus {
     let (generation, loaded) = keeper.generation();
-    let files = live.generation.sources().iter().filter_map(|source| {
-        Some(PolicyFile { path: shown(source.file()?), sha256: source.sha256().to_owned() })
+    let files = live.generation.files().iter().map(|file| PolicyFile {
+        path: file.file.as_deref().map_or_else(|| "(embedded)".to_owned(), shown),
+        sha256: file.sha256.clone(),
     });
     PolicyStatus {
         generation,
