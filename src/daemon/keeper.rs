@@ -153,8 +153,11 @@ impl Keeper {
     }
 
     /// Takes every mark away: nothing new will wait.
-    pub fn clear_marks(&mut self) {
-        self.marks.clear();
+    ///
+    /// # Errors
+    /// What fanotify_mark(2) says; closing the group then lets what waits run.
+    pub fn clear_marks(&mut self) -> io::Result<()> {
+        self.marks.clear()
     }
 
     fn read_again(&mut self) -> Result<String, Vec<Problem>> {
@@ -163,7 +166,6 @@ impl Keeper {
         let generation = load::policy(&config, Ownership::Checked)?;
         let users = load::users();
         let rules = generation.rules().len();
-        self.shared.sink.set_users(&users);
         self.marks.watch(links::resolve(&config.watch.directories), watch_settings(&config));
         self.config = config;
         self.generation_number += 1;

@@ -77,7 +77,7 @@ impl Live {
     #[must_use]
     pub fn hits_of(&self, id: &str) -> u64 {
         let rules = self.generation.rules().iter().zip(self.hits.iter());
-        rules.filter(|(rule, _)| rule.about().id == id).map(|(_, counter)| counter.load(Ordering::Relaxed)).sum()
+        rules.filter(|(rule, _)| rule.about.id == id).map(|(_, counter)| counter.load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -85,5 +85,5 @@ impl Live {
 #[must_use]
 pub fn hits(generation: &Generation, before: Option<&Live>) -> Arc<[AtomicU64]> {
     let count = |id: &str| before.map_or(0, |live| live.hits_of(id));
-    generation.rules().iter().map(|rule| AtomicU64::new(count(&rule.about().id))).collect()
+    generation.rules().iter().map(|rule| AtomicU64::new(count(&rule.about.id))).collect()
 }

@@ -3,20 +3,25 @@
 //! What each mark should be is planned in [`crate::watch::plan`], which is pure; here the plan is carried out, and what
 //! the kernel refused is kept as a problem until it holds.
 
-use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::event::Timestamp;
 use crate::notify::{self, Group};
 use crate::sys::clock;
+use crate::watch::links::Directories;
 use crate::watch::mounts::MountTable;
-use crate::watch::plan::{self, Change, Directories, Mark, Plan, Scope, Settings};
+use crate::watch::place::{self, View};
+use crate::watch::plan::{self, Change, Inputs, Mark, Plan, Scope, Settings};
+use crate::watch::storage;
 
 /// The marks in force.
 #[derive(Debug)]
 pub struct Marks {
     group: Arc<Group>,
+    view: View,
     directories: Directories,
     settings: Settings,
     plan: Plan,
@@ -45,11 +50,15 @@ pub struct Changed {
     pub refused: Vec<(Mark, io::Error)>,
 }
 
+/// How often a table is read again because it changed while marks were set from it. A host whose mounts change faster
+/// is looked at again at the next change anyway.
+const ATTEMPTS: usize = 5;
+
 impl Marks {
     /// No marks yet; [`Marks::refresh`] sets them.
     #[must_use]
-    pub fn new(group: Arc<Group>, directories: Directories, settings: Settings) -> Self {
-        Self { group, directories, settings, plan: Plan::default(), held: Vec::new() }
+    pub fn new(group: Arc<Group>, view: View, directories: Directories, settings: Settings) -> Self {
+        Self { group, view, directories, settings, plan: Plan::empty(), held: Vec::new() }
     }
 
     /// Watches other directories, or in another way, from the next refresh on.
@@ -61,21 +70,48 @@ impl Marks {
     /// Reads the mount table and sets the marks that follow from it.
     ///
     /// # Errors
-    /// /proc/self/mountinfo can't be read; the marks stay as they are.
+    /// The mount table can't be read; the marks stay as they are.
     pub fn refresh(&mut self) -> io::Result<Changed> {
-        let table = MountTable::parse(&fs::read("/proc/self/mountinfo")?);
-        let next = plan::plan(&self.directories, &table, &self.settings, Some(&self.plan));
         let mut changed = Changed::default();
-        let wanted: Vec<Mark> = self.held.iter().filter(|held| held.refused.is_none()).map(|held| held.mark.clone()).collect();
-        self.held.retain(|held| held.refused.is_none());
-        for change in plan::changes(&wanted, &next.marks) {
-            match change {
-                Change::Add(mark) => self.add(mark, &mut changed),
-                Change::Drop(mark) => self.drop_mark(&mark, &mut changed),
+        for _ in 0..ATTEMPTS {
+            let table = self.view.table()?;
+            if self.follow(&table, &mut changed) {
+                break;
             }
         }
-        self.plan = next;
         Ok(changed)
+    }
+
+    /// Sets the marks of one table. False: the table had changed by then.
+    fn follow(&mut self, table: &MountTable, changed: &mut Changed) -> bool {
+        let inputs = Inputs {
+            directories: &self.directories,
+            mounts: table,
+            loops: &storage::loops(table),
+            foreign: &[],
+            settings: self.settings,
+        };
+        let next = plan::plan(&inputs, Some(&self.plan));
+        let mut steady = true;
+        for change in plan::changes(&self.plan, &next) {
+            steady &= match change {
+                Change::Add(mark) | Change::Renew(mark) => self.place(mark, table, changed),
+                Change::Remove(mark) => {
+                    if let Ok(found) = self.view.open(&mark, table) {
+                        // What is not there any more carries no mark.
+                        let _removed = self.group.unmark(kind(&mark), &place::path_of(&found));
+                    }
+                    self.forget(&mark, changed);
+                    true
+                }
+                Change::Gone(mark) => {
+                    self.forget(&mark, changed);
+                    true
+                }
+            };
+        }
+        self.plan = next;
+        steady
     }
 
     /// The scope that the marks in force give.
@@ -97,26 +133,45 @@ impl Marks {
     }
 
     /// Takes every mark away: no further exec raises an event.
-    pub fn clear(&mut self) {
-        for held in self.held.drain(..) {
-            // A mark on a filesystem that is gone went with it.
-            let _removed = self.group.unmark(kind(&held.mark), &held.mark.path);
-        }
+    ///
+    /// # Errors
+    /// What fanotify_mark(2) says; events then go on coming until the group is closed.
+    pub fn clear(&mut self) -> io::Result<()> {
+        self.held.clear();
+        self.group.unmark_all()
     }
 
-    fn add(&mut self, mark: Mark, changed: &mut Changed) {
-        let refused = self.group.mark(kind(&mark), &mark.path).err();
-        match &refused {
-            None => changed.added.push(mark.clone()),
-            Some(error) => changed.refused.push((mark.clone(), copy(error))),
+    /// Sets a mark. False: what the table shows is not there any more.
+    fn place(&mut self, mark: Mark, table: &MountTable, changed: &mut Changed) -> bool {
+        let result = self.view.open(&mark, table).and_then(|found: OwnedFd| {
+            let path = place::path_of(&found);
+            self.group.mark(kind(&mark), Path::new(&path))
+        });
+        let stale = matches!(&result, Err(error) if is_stale(error));
+        let known = self.held.iter_mut().find(|held| is_same(&held.mark, &mark));
+        let refused = result.err();
+        match (known, refused) {
+            (Some(held), refused) => {
+                if held.refused.is_some() && refused.is_none() {
+                    changed.added.push(mark.clone());
+                }
+                held.mark = mark;
+                held.refused = refused;
+            }
+            (None, refused) => {
+                match &refused {
+                    None => changed.added.push(mark.clone()),
+                    Some(error) if !stale => changed.refused.push((mark.clone(), copy(error))),
+                    Some(_) => {}
+                }
+                self.held.push(Held { mark, since: Timestamp(clock::realtime()), refused });
+            }
         }
-        self.held.push(Held { mark, since: Timestamp(clock::realtime()), refused });
+        !stale
     }
 
-    fn drop_mark(&mut self, mark: &Mark, changed: &mut Changed) {
-        // The superblock may live on in another namespace and stays marked then: it is still the one that was watched.
-        // A mark that its unmount took away is dropped by the kernel.
-        self.held.retain(|held| held.mark != *mark);
+    fn forget(&mut self, mark: &Mark, changed: &mut Changed) {
+        self.held.retain(|held| !is_same(&held.mark, mark));
         changed.dropped.push(mark.clone());
     }
 }
@@ -126,6 +181,19 @@ fn kind(mark: &Mark) -> notify::MarkKind {
         plan::MarkKind::Filesystem => notify::MarkKind::Filesystem,
         plan::MarkKind::Mount => notify::MarkKind::Mount,
     }
+}
+
+/// The same mark, whatever path leads to it at the moment.
+fn is_same(one: &Mark, other: &Mark) -> bool {
+    one.kind == other.kind
+        && one.device == other.device
+        && one.superblock == other.superblock
+        && (one.kind == plan::MarkKind::Filesystem || one.mount_id == other.mount_id)
+}
+
+/// Something else is at the mark's path by now, or nothing.
+fn is_stale(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ESTALE | libc::ENOENT))
 }
 
 fn copy(error: &io::Error) -> io::Error {

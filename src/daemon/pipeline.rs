@@ -18,6 +18,7 @@ use crate::decide::{self, Outcome};
 use crate::event::{
     Attempt, Basis, Cause, Decision, Device, Effect, Fact, Failure, Groups, Response, RuleIndex, Settled, Timestamp, View,
 };
+use crate::identify::Identifier;
 use crate::notify::PendingExec;
 use crate::record::{Cut, Entry, Evidence, Log, NotRecorded, Notice};
 use crate::sys::clock;
@@ -249,6 +250,30 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         if let Some(sequence) = sequence {
             self.shared.sink.notice(&Notice::NotDelivered { sequence, response, settled });
         }
+    }
+}
+
+impl Sink for Log {
+    fn attempt(&self, entry: &Entry<'_>) -> Result<u64, NotRecorded> {
+        self.attempt(entry)
+    }
+
+    fn notice(&self, notice: &Notice<'_>) {
+        self.notice(notice);
+    }
+}
+
+impl Identify for Identifier {
+    fn essential(&mut self, thread: i32, file: BorrowedFd<'_>, scope: &Scope, attempt: &mut Attempt) -> Placement {
+        self.essential(thread, file, scope, attempt)
+    }
+
+    fn fetch(&mut self, groups: Groups, file: BorrowedFd<'_>, attempt: &mut Attempt, deadline: Instant) {
+        self.fetch(groups, file, attempt, deadline);
+    }
+
+    fn confirm(&mut self, file: BorrowedFd<'_>, attempt: &Attempt) -> bool {
+        self.confirm(file, attempt)
     }
 }
 

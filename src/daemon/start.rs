@@ -30,6 +30,7 @@ use crate::record::{Host, Log, Notice, RecordError};
 use crate::supervise::service::Service;
 use crate::sys::scheduling;
 use crate::watch::monitor::Monitor;
+use crate::watch::place::View;
 use crate::watch::{links, plan};
 
 /// What the command line says.
@@ -90,11 +91,11 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let signals = Signals::new().map_err(system("take over signals"))?;
     let service = Service::new();
     let listener = Listener::bind(&config.control.socket).map_err(of_control)?;
-    let monitor = Monitor::new().map_err(system("watch the mount table"))?;
+    let view = View::own();
+    let monitor = Monitor::new(&view).map_err(system("watch the mount table"))?;
     let group = Arc::new(Group::new(sinks::wants_audit(&config)).map_err(StartError::Group)?);
     let users = load::users();
     let log = Log::open(&sinks::settings(&config), Host::read()).map_err(StartError::Log)?;
-    log.set_users(&users);
 
     let rules = generation.rules().len();
     let policy_hash = generation.hash().to_owned();
@@ -113,7 +114,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         sink: log,
     });
     let directories = links::resolve(&config.watch.directories);
-    let marks = Marks::new(Arc::clone(&group), directories, keeper::watch_settings(&config));
+    let marks = Marks::new(Arc::clone(&group), view, directories, keeper::watch_settings(&config));
     let answer_deadline = config.answer_deadline;
     let mut keeper = Keeper::new(Arc::clone(&shared), marks, config, config_file, options.mode);
     let threads = Threads::start(&group, &shared, answer_deadline)?;
@@ -123,7 +124,8 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let placed = match check_marks(&keeper) {
         Ok(placed) => placed,
         Err(error) => {
-            keeper.clear_marks();
+            // Closing the group, which follows, takes away what is left.
+            let _cleared = keeper.clear_marks();
             threads.end();
             return Err(error);
         }
@@ -277,13 +279,13 @@ fn leave(
     control: ControlThread,
 ) -> Result<(), StartError> {
     steward.service.stopping();
-    keep(&steward.keeper).clear_marks();
+    let cleared = keep(&steward.keeper).clear_marks();
     let in_order = threads.end();
     drop(control.stop);
     // The control thread ends at once, but for a client in the middle of an answer; that one is not waited for.
     drop(control.thread);
     let log = &steward.shared.sink;
-    if !in_order {
+    if !in_order || cleared.is_err() {
         let text = "an answering thread did not end in time; closing the group lets what waits run";
         log.notice(&Notice::Other { action: "stop-forced", text, failed: true });
     }

@@ -147,6 +147,17 @@ impl Group {
         )
     }
 
+    /// Takes every mark of the group away: no further exec raises an event. What waits already still waits.
+    ///
+    /// # Errors
+    /// What fanotify_mark(2) says.
+    pub fn unmark_all(&self) -> io::Result<()> {
+        for kind in [MarkKind::Filesystem, MarkKind::Mount] {
+            fanotify::mark(self.fd.as_fd(), fanotify::FAN_MARK_FLUSH | kind.flag(), 0, Path::new("/"))?;
+        }
+        Ok(())
+    }
+
     /// Reads one event; `None` where none waits. Does not block: poll the descriptor for reading.
     ///
     /// One at a time: of a batch whose second event has no descriptor, the kernel would have denied that one already.
