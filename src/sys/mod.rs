@@ -5,5 +5,6 @@
 
 pub mod clock;
 pub mod fanotify;
+pub mod mounts;
 pub mod scheduling;
 pub mod shared;

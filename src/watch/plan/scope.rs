@@ -1,0 +1,226 @@
+//! Which superblocks are watched, and the names of the files in them.
+//!
+//! A name is made from (superblock, path inside it) and the links of the watched directories, so it is the same
+//! whatever mount or namespace the file is run through. Everything that can be worked out beforehand is: naming a
+//! file is a binary search and a few copies. Built by the plan, asked for every attempt.
+
+use crate::event::{Device, Fact, Texts};
+use crate::watch::links::Link;
+use crate::watch::mounts::below;
+use std::os::unix::ffi::OsStrExt as _;
+
+/// Which superblocks are watched, and the names of the files in them.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// Sorted by device.
+    superblocks: Vec<Superblock>,
+    /// The watched directories under all their names, each with a trailing `/`.
+    everywhere: Vec<Box<[u8]>>,
+}
+
+/// Where a file lies with regard to the watched directories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// In a watched directory (or, with the inner path unknown, possibly so).
+    Inside,
+    /// In a watched superblock, but surely outside every watched directory: allowed at once, unrecorded.
+    Outside,
+}
+
+#[derive(Clone, Debug)]
+struct Superblock {
+    device: Device,
+    /// What no entry names lies outside, because the whole filesystem had to be marked for a part of it.
+    shared: bool,
+    /// Sorted by `inner`.
+    entries: Vec<Entry>,
+    /// The directories behind all entries, each with a trailing `/`.
+    directories: Vec<Box<[u8]>>,
+}
+
+/// One directory (or file) of a superblock and its names.
+#[derive(Clone, Debug)]
+struct Entry {
+    /// Its path inside the superblock; empty for the root.
+    inner: Box<[u8]>,
+    names: Vec<Name>,
+}
+
+/// One way to write the names below an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Name {
+    /// It holds only for what lies below this, which it replaces: `/lock` for the link `/var/lock` -> `/run/lock`.
+    only: Vec<u8>,
+    /// What stands before the rest.
+    base: Vec<u8>,
+}
+
+impl Scope {
+    /// Appends to `names` every name of the file at `inner` of the superblock `device`, the kernel's own spelling
+    /// first. Where `inner` is not known: the watched directories of that superblock, each with a trailing `/`; where
+    /// the superblock is not known either: all watched directories, because only what is marked raises an event.
+    ///
+    /// `device` is the number in mountinfo. On btrfs and overlay, statx(2) of a file says another one.
+    pub fn name(&self, device: Device, inner: Fact<&[u8]>, names: &mut Texts) -> Placement {
+        let Ok(index) = self.superblocks.binary_search_by_key(&device, |superblock| superblock.device) else {
+            return all(&self.everywhere, names);
+        };
+        let Some(superblock) = self.superblocks.get(index) else { return all(&self.everywhere, names) };
+        let Fact::Known(inner) = inner else { return all(&superblock.directories, names) };
+        if !inner.starts_with(b"/") {
+            return all(&superblock.directories, names);
+        }
+        if let Some((entry, rest)) = superblock.entry(inner) {
+            entry.name(rest, names);
+            return Placement::Inside;
+        }
+        if superblock.shared {
+            return Placement::Outside;
+        }
+        all(&superblock.directories, names)
+    }
+
+    /// True where a file of this superblock can raise an attempt.
+    #[must_use]
+    pub fn contains(&self, device: Device) -> bool {
+        self.superblocks.binary_search_by_key(&device, |superblock| superblock.device).is_ok()
+    }
+}
+
+impl Superblock {
+    /// The entry with the longest path that `inner` lies in, and what follows it.
+    fn entry<'a>(&self, inner: &'a [u8]) -> Option<(&Entry, &'a [u8])> {
+        // The root is the empty path here.
+        let inner = trimmed(inner);
+        let mut end = inner.len();
+        loop {
+            let (head, rest) = inner.split_at_checked(end)?;
+            if let Ok(found) = self.entries.binary_search_by(|entry| entry.inner.as_ref().cmp(head)) {
+                return Some((self.entries.get(found)?, rest));
+            }
+            if head.is_empty() {
+                return None;
+            }
+            end = head.iter().rposition(|byte| *byte == b'/')?;
+        }
+    }
+}
+
+impl Entry {
+    fn name(&self, rest: &[u8], names: &mut Texts) {
+        for name in &self.names {
+            if let Some(rest) = below(rest, &name.only) {
+                names.push_parts(&[&name.base, rest]);
+            }
+        }
+    }
+}
+
+fn all(directories: &[Box<[u8]>], names: &mut Texts) -> Placement {
+    for directory in directories {
+        names.push(directory);
+    }
+    Placement::Inside
+}
+
+/// Collects what the plan finds.
+pub(super) struct Builder<'a> {
+    links: &'a [Link],
+    watched: &'a [Vec<u8>],
+    scope: Scope,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(links: &'a [Link], watched: &'a [Vec<u8>]) -> Self {
+        let mut scope = Scope::default();
+        for directory in watched {
+            add_directories(&aliases(directory, links), &mut scope.everywhere);
+        }
+        Self { links, watched, scope }
+    }
+
+    /// The directory `inner` of `device` has the name `point`.
+    pub(super) fn add(&mut self, device: Device, shared: bool, inner: &[u8], point: &[u8]) {
+        let names = aliases(point, self.links);
+        let superblocks = &mut self.scope.superblocks;
+        let found = superblocks.binary_search_by_key(&device, |superblock| superblock.device);
+        let index = found.unwrap_or_else(|free| {
+            let fresh = Superblock { device, shared, entries: Vec::new(), directories: Vec::new() };
+            superblocks.insert(free, fresh);
+            free
+        });
+        let Some(superblock) = superblocks.get_mut(index) else { return };
+        superblock.shared &= shared;
+        add_directories(&names, &mut superblock.directories);
+        for watched in self.watched.iter().filter(|watched| below(watched, point).is_some()) {
+            add_directories(&aliases(watched, self.links), &mut superblock.directories);
+        }
+        let inner = trimmed(inner).into();
+        if let Err(free) = superblock.entries.binary_search_by(|entry| entry.inner.cmp(&inner)) {
+            superblock.entries.insert(free, Entry { inner, names });
+        }
+    }
+
+    pub(super) fn build(self) -> Scope {
+        self.scope
+    }
+}
+
+/// A path without its trailing slash, so that the root is empty.
+pub(super) fn trimmed(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b"/").unwrap_or(path)
+}
+
+fn add_directories(names: &[Name], directories: &mut Vec<Box<[u8]>>) {
+    for name in names {
+        let directory: Box<[u8]> = [name.base.as_slice(), b"/"].concat().into();
+        if !directories.contains(&directory) {
+            directories.push(directory);
+        }
+    }
+}
+
+/// Every way to write what lies below `point`: the closure over the links, each used once on a way.
+fn aliases(point: &[u8], links: &[Link]) -> Vec<Name> {
+    // Links come from the configured directories: a handful. The bounds only keep a strange host from being slow.
+    let links = links.get(..links.len().min(32)).unwrap_or_default();
+    let mut names = vec![(Name { only: Vec::new(), base: trimmed(point).to_vec() }, 0_u32)];
+    let mut next = 0;
+    while let Some((name, used)) = names.get(next).cloned() {
+        next += 1;
+        for (number, link) in links.iter().enumerate() {
+            let bit = 1 << number;
+            if used & bit != 0 {
+                continue;
+            }
+            if let Some(other) = through(&name, link)
+                && names.len() < 64
+                && !names.iter().any(|(known, _)| known.says(&other))
+            {
+                names.push((other, used | bit));
+            }
+        }
+    }
+    names.into_iter().map(|(name, _)| name).collect()
+}
+
+/// The same files, written through a link that leads to them.
+fn through(name: &Name, link: &Link) -> Option<Name> {
+    let at = trimmed(link.at.as_os_str().as_bytes());
+    let to = trimmed(link.to.as_os_str().as_bytes());
+    if let Some(rest) = below(&name.base, to) {
+        return Some(Name { only: name.only.clone(), base: [at, rest].concat() });
+    }
+    // The link leads below this directory: it names a part.
+    let part = below(to, &name.base)?;
+    Some(Name { only: [name.only.as_slice(), part].concat(), base: at.to_vec() })
+}
+
+impl Name {
+    /// True where this one already yields all that `other` would.
+    fn says(&self, other: &Self) -> bool {
+        below(&other.only, &self.only).is_some_and(|part| {
+            other.base.strip_suffix(part).is_some_and(|base| base == self.base.as_slice())
+        })
+    }
+}
