@@ -18,8 +18,10 @@ pub const SOFTWARE: u8 = 70;
 pub const OS: u8 = 71;
 /// EX_IOERR: output could not be written.
 pub const IO: u8 = 74;
-/// EX_TEMPFAIL: try again later; another guard runs.
+/// EX_TEMPFAIL: try again later; another guard runs, or the guard does not reply in time.
 pub const BUSY: u8 = 75;
+/// EX_PROTOCOL: guard and command do not understand each other.
+pub const PROTOCOL: u8 = 76;
 /// EX_NOPERM: privileges are missing.
 pub const NO_PERMISSION: u8 = 77;
 /// EX_CONFIG: a mistake in policy or configuration.

@@ -6,7 +6,12 @@
 
 pub mod drill;
 pub mod exit;
+mod guard;
+pub mod mode;
+pub mod reload;
 pub mod run;
+pub mod status;
+mod words;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -28,6 +33,12 @@ pub struct Cli {
 pub enum Command {
     /// Guard the watched directories, in the foreground
     Run(run::Args),
+    /// Show the state of the running guard
+    Status(status::Args),
+    /// Show or change the mode of the running guard
+    Mode(mode::Args),
+    /// Make the running guard read its policy and configuration again
+    Reload(reload::Args),
     /// Try known attack sequences, with harmless stand-ins, against a guard of its own
     Drill(drill::Args),
 }
@@ -61,6 +72,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(command: Command, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     match command {
         Command::Run(args) => run::run(&args, err),
+        Command::Status(args) => status::run(&args, out, err),
+        Command::Mode(args) => mode::run(&args, out, err),
+        Command::Reload(args) => reload::run(&args, out, err),
         Command::Drill(args) => drill::run(&args, out, err),
     }
 }

@@ -1,0 +1,101 @@
+//! Asking the running guard, for the commands that do: where its socket is, and what each failure means as an exit
+//! status.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::exit;
+use super::words::plain_lines;
+use crate::control::client::{self, Error};
+use crate::control::protocol::{Code, Reply, Request};
+use crate::policy::config;
+
+/// Which guard.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Socket {
+    /// The guard's control socket; by default the one that the configuration names
+    #[arg(long = "socket", value_name = "PATH")]
+    path: Option<PathBuf>,
+}
+
+impl Socket {
+    /// The socket at this path.
+    #[cfg(test)]
+    pub(super) fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: Some(path.into()) }
+    }
+
+    /// The path of the command line, else of the configuration, else the default. A configuration that cannot be
+    /// read is no reason not to look for a guard.
+    fn resolve(&self) -> PathBuf {
+        self.path.clone().unwrap_or_else(|| {
+            let file = Path::new(config::DEFAULT_PATH);
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            config::parse(Some(file), &text).unwrap_or_default().control.socket
+        })
+    }
+}
+
+/// The guard's reply; where there is none, `err` says why, and the exit status comes back. `failed` is the status for
+/// a request that the guard understood and could not carry out.
+pub(super) fn ask(
+    socket: &Socket,
+    request: &Request,
+    patience: Duration,
+    failed: u8,
+    err: &mut dyn Write,
+) -> Result<Reply, u8> {
+    client::ask(&socket.resolve(), request, patience).map_err(|error| {
+        let (status, help) = match &error {
+            Error::NotRunning { .. } => (exit::UNAVAILABLE, Some("start one: systemctl start shmguard")),
+            Error::NotPermitted { .. } => (exit::NO_PERMISSION, Some("run this as root")),
+            Error::TimedOut { .. } => {
+                (exit::BUSY, Some("it may be stopped or overloaded: see systemctl status shmguard"))
+            }
+            Error::Malformed(_) => {
+                (exit::PROTOCOL, Some("is the guard of another version than this command?"))
+            }
+            Error::Failed(..) => (exit::OS, None),
+            Error::Refused(refusal) => match refusal.code {
+                Code::Failed => (failed, None),
+                Code::Internal => (exit::SOFTWARE, Some("please report it")),
+                Code::NotPermitted => (exit::NO_PERMISSION, None),
+                Code::Malformed | Code::Unsupported | Code::Unknown => (exit::PROTOCOL, None),
+            },
+        };
+        complain(err, &error, help);
+        status
+    })
+}
+
+/// A reply of the wrong kind: the guard answered another question.
+pub(super) fn mismatch(err: &mut dyn Write) -> u8 {
+    complain(err, &Error::Malformed("the guard answered another question".to_owned()), None);
+    exit::PROTOCOL
+}
+
+/// Writes `text` to the command's output; the exit status where that fails.
+pub(super) fn print(out: &mut dyn Write, text: &str) -> Result<(), u8> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // `shmguard status | head -1` is not a failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(exit::IO),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The error with its chain, each on the same line, and what to do below it.
+fn complain(err: &mut dyn Write, error: &dyn std::error::Error, help: Option<&str>) {
+    let mut text = format!("shmguard: {}", plain_lines(&error.to_string()));
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    if let Some(help) = help {
+        text.push_str(&format!("\n  = help: {help}"));
+    }
+    text.push('\n');
+    // Nowhere is left to say that standard error is closed.
+    err.write_all(text.as_bytes()).unwrap_or_default();
+}
