@@ -59,7 +59,10 @@ impl Counters {
 
     /// How often each failure happened.
     pub fn failures(&self) -> impl Iterator<Item = (Failure, u64)> + '_ {
-        Failure::ALL.iter().zip(&self.failures).map(|(kind, counter)| (*kind, counter.load(Ordering::Relaxed)))
+        Failure::ALL
+            .iter()
+            .zip(&self.failures)
+            .map(|(kind, counter)| (*kind, counter.load(Ordering::Relaxed)))
     }
 
     /// Notes how long a caller waited: from our read of its event to our answer.
@@ -77,7 +80,8 @@ impl Counters {
 impl Histogram {
     fn add(&self, time: Duration) {
         let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let bucket = usize::try_from(u64::BITS - microseconds.leading_zeros()).unwrap_or(BUCKETS).min(BUCKETS - 1);
+        let bucket =
+            usize::try_from(u64::BITS - microseconds.leading_zeros()).unwrap_or(BUCKETS).min(BUCKETS - 1);
         if let Some(counter) = self.buckets.get(bucket) {
             counter.fetch_add(1, Ordering::Relaxed);
         }

@@ -221,7 +221,9 @@ impl Keeper {
         }
         for (mark, error) in &changed.refused {
             let reason = format!("the kernel refused its mark: {error}");
-            self.shared.sink.notice(&Notice::LeftOut { directory: mark.path.as_os_str().as_bytes(), reason: &reason });
+            self.shared
+                .sink
+                .notice(&Notice::LeftOut { directory: mark.path.as_os_str().as_bytes(), reason: &reason });
         }
     }
 }

@@ -77,7 +77,10 @@ impl Live {
     #[must_use]
     pub fn hits_of(&self, id: &str) -> u64 {
         let rules = self.generation.rules().iter().zip(self.hits.iter());
-        rules.filter(|(rule, _)| rule.about.id == id).map(|(_, counter)| counter.load(Ordering::Relaxed)).sum()
+        rules
+            .filter(|(rule, _)| rule.about.id == id)
+            .map(|(_, counter)| counter.load(Ordering::Relaxed))
+            .sum()
     }
 }
 

@@ -50,7 +50,8 @@ pub fn config(path: Option<&Path>, ownership: Ownership) -> Result<(Config, Opti
 /// Every mistake in it.
 pub fn policy(config: &Config, ownership: Ownership) -> Result<Generation, Vec<Problem>> {
     let texts = texts(&config.policy, ownership)?;
-    let sources: Vec<_> = texts.iter().map(|text| Source { file: Some(&text.file), text: &text.text }).collect();
+    let sources: Vec<_> =
+        texts.iter().map(|text| Source { file: Some(&text.file), text: &text.text }).collect();
     policy::compile(&sources, config.builtin)
 }
 
@@ -121,7 +122,10 @@ fn read(path: &Path, ownership: Ownership) -> Result<String, Problem> {
         return Err(Problem::of_file(path, "is not a regular file"));
     }
     if metadata.len() > LONGEST {
-        return Err(Problem::of_file(path, format!("is {} bytes long; at most {LONGEST} are read", metadata.len())));
+        return Err(Problem::of_file(
+            path,
+            format!("is {} bytes long; at most {LONGEST} are read", metadata.len()),
+        ));
     }
     check_owner(path, ownership)?;
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
@@ -166,7 +170,10 @@ mod tests {
             fs::write(directory.path().join(name), name).unwrap();
         }
         let texts = texts(&[directory.path().to_path_buf()], Ownership::Unchecked).unwrap();
-        assert_eq!(texts.iter().map(|text| text.text.as_str()).collect::<Vec<_>>(), ["10-a.toml", "20-b.toml"]);
+        assert_eq!(
+            texts.iter().map(|text| text.text.as_str()).collect::<Vec<_>>(),
+            ["10-a.toml", "20-b.toml"]
+        );
     }
 
     #[test]
@@ -192,7 +199,10 @@ mod tests {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
         assert!(read(&file, Ownership::Unchecked).is_ok());
         let problem = read(&file, Ownership::Checked).unwrap_err();
-        assert!(problem.to_string().contains("writable by others") || problem.to_string().contains("belongs to uid"));
+        assert!(
+            problem.to_string().contains("writable by others")
+                || problem.to_string().contains("belongs to uid")
+        );
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
         assert!(read(&file, Ownership::Checked).is_err());

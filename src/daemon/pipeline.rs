@@ -16,7 +16,8 @@ use super::counters::Counters;
 use super::live::{Current, Live};
 use crate::decide::{self, Outcome};
 use crate::event::{
-    Attempt, Basis, Cause, Decision, Device, Effect, Fact, Failure, Groups, Response, RuleIndex, Settled, Timestamp, View,
+    Attempt, Basis, Cause, Decision, Device, Effect, Fact, Failure, Groups, Response, RuleIndex, Settled,
+    Timestamp, View,
 };
 use crate::identify::Identifier;
 use crate::notify::PendingExec;
@@ -41,7 +42,13 @@ pub trait Duty: AsFd {
 /// Finds out who and what.
 pub trait Identify {
     /// The essential facts of an attempt.
-    fn essential(&mut self, thread: i32, file: BorrowedFd<'_>, scope: &Scope, attempt: &mut Attempt) -> Placement;
+    fn essential(
+        &mut self,
+        thread: i32,
+        file: BorrowedFd<'_>,
+        scope: &Scope,
+        attempt: &mut Attempt,
+    ) -> Placement;
     /// Further facts; what is not there by the deadline is unknown.
     fn fetch(&mut self, groups: Groups, file: BorrowedFd<'_>, attempt: &mut Attempt, deadline: Instant);
     /// Whether the file is still where it was: asked before an exception lets it run.
@@ -108,7 +115,9 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
     pub fn judge<D: Duty>(&mut self, mut duty: D, mut attempt: Box<Attempt>) -> Next<D> {
         let live = self.shared.current.get();
         attempt.at = Timestamp(clock::realtime());
-        if self.identify.essential(duty.thread(), duty.as_fd(), &live.scope, &mut attempt) == Placement::Outside {
+        if self.identify.essential(duty.thread(), duty.as_fd(), &live.scope, &mut attempt)
+            == Placement::Outside
+        {
             self.shared.counters.outside.fetch_add(1, Ordering::Relaxed);
             // Nobody is told: this is every exec of a shared filesystem. A refused answer is not lost, its fallback is.
             let _settled = duty.answer(Response::Allow, false);
@@ -117,16 +126,20 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         if let Fact::Known(file) = &attempt.object.file {
             duty.note(file.device, file.inode);
         }
-        match self.decide(&live, duty.as_fd(), &mut attempt, Groups::MAY_BLOCK, Instant::now() + READER_PATIENCE) {
+        match self.decide(
+            &live,
+            duty.as_fd(),
+            &mut attempt,
+            Groups::MAY_BLOCK,
+            Instant::now() + READER_PATIENCE,
+        ) {
             Outcome::Decided(decision) if live.full_evidence && is_matched(&decision) => {
                 duty.set_fallback(decide::respond(live.mode, &decision, &live.generation));
                 Next::Evidence(Job { duty, attempt, live })
             }
-            Outcome::Decided(decision) => Next::Answered(self.finish(
-                Job { duty, attempt, live },
-                decision,
-                Evidence::Essential,
-            )),
+            Outcome::Decided(decision) => {
+                Next::Answered(self.finish(Job { duty, attempt, live }, decision, Evidence::Essential))
+            }
             Outcome::Needs(_) => Next::Evidence(Job { duty, attempt, live }),
         }
     }
@@ -212,7 +225,8 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         let recorded = self.shared.sink.attempt(&entry);
         if recorded.is_err() {
             failures.push(Failure::NotRecorded);
-            let reaction = decide::reaction(Failure::NotRecorded, live.mode, &live.settings, Some(decision.effect));
+            let reaction =
+                decide::reaction(Failure::NotRecorded, live.mode, &live.settings, Some(decision.effect));
             response = reaction.response.unwrap_or(response);
         }
         let since = duty.since();
@@ -234,7 +248,8 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         object.inner = Fact::Unknown(Cause::Unsteady);
         object.names.clear();
         if let Fact::Known(file) = &object.file {
-            let _placement = job.live.scope.name(file.device, Fact::Unknown(Cause::Unsteady), &mut object.names);
+            let _placement =
+                job.live.scope.name(file.device, Fact::Unknown(Cause::Unsteady), &mut object.names);
         }
         self.decision(job, Instant::now() + READER_PATIENCE)
     }
@@ -264,7 +279,13 @@ impl Sink for Log {
 }
 
 impl Identify for Identifier {
-    fn essential(&mut self, thread: i32, file: BorrowedFd<'_>, scope: &Scope, attempt: &mut Attempt) -> Placement {
+    fn essential(
+        &mut self,
+        thread: i32,
+        file: BorrowedFd<'_>,
+        scope: &Scope,
+        attempt: &mut Attempt,
+    ) -> Placement {
         self.essential(thread, file, scope, attempt)
     }
 
@@ -339,8 +360,12 @@ fn give_up(groups: Groups, attempt: &mut Attempt, why: Cause) {
         if let Fact::Known(image) = &mut subject.previous {
             image.args = unless_read(std::mem::take(&mut image.args), why);
         }
-        let others =
-            [&mut subject.parent, &mut subject.group_leader, &mut subject.session_leader, &mut subject.entry_leader];
+        let others = [
+            &mut subject.parent,
+            &mut subject.group_leader,
+            &mut subject.session_leader,
+            &mut subject.entry_leader,
+        ];
         for process in others {
             if let Fact::Known(process) = process {
                 process.image.args = unless_read(std::mem::take(&mut process.image.args), why);

@@ -94,8 +94,10 @@ pub fn read_events<I: Identify, S: Sink>(
             }
             Incoming::KernelDenied { thread, errno } => {
                 gap(shared, Failure::KernelDenied, &describe(thread, errno));
-            },
-            Incoming::Overflow => gap(shared, Failure::QueueOverflow, "the kernel's queue was full: execs ran unseen"),
+            }
+            Incoming::Overflow => {
+                gap(shared, Failure::QueueOverflow, "the kernel's queue was full: execs ran unseen")
+            }
         }
     }
 }
@@ -136,6 +138,7 @@ fn gap<S: Sink>(shared: &Shared<S>, failure: Failure, detail: &str) {
 
 fn describe(thread: i32, errno: Option<i32>) -> String {
     let who = if thread > 0 { format!("thread {thread}") } else { "an unknown thread".to_owned() };
-    let why = errno.map_or_else(|| "it does not say why".to_owned(), |errno| Errno::from_raw(errno).desc().to_owned());
+    let why = errno
+        .map_or_else(|| "it does not say why".to_owned(), |errno| Errno::from_raw(errno).desc().to_owned());
     format!("the kernel could not open the file that {who} executes, and denied it: {why}")
 }

@@ -44,7 +44,8 @@ impl Signals {
     /// No descriptor is left, or the kernel refuses a handler.
     pub fn new() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
-        let delivery = SignalDelivery::with_pipe(read, write, WithOrigin::default(), [SIGTERM, SIGINT, SIGHUP])?;
+        let delivery =
+            SignalDelivery::with_pipe(read, write, WithOrigin::default(), [SIGTERM, SIGINT, SIGHUP])?;
         Ok(Self { delivery })
     }
 

@@ -34,7 +34,8 @@ pub(super) fn settings(config: &Config) -> Settings {
             socket: log.syslog.socket.clone(),
             facility: log.syslog.facility.name().to_owned(),
         }),
-        journal: wants_journal(log.journal.enabled).then(|| JournalSettings { socket: PathBuf::from(JOURNAL) }),
+        journal: wants_journal(log.journal.enabled)
+            .then(|| JournalSettings { socket: PathBuf::from(JOURNAL) }),
         stderr,
         redact: Vec::new(),
     }

@@ -17,8 +17,8 @@ use super::marks::Marks;
 use super::pipeline::{Job, Pipeline, Shared, Sink};
 use super::reader::{self, EVIDENCE_QUEUE, ReaderControl};
 use super::signals::{Received, Signals};
-use super::{sinks, status};
 use super::steward::{Steward, keep};
+use super::{sinks, status};
 use crate::control::server::{self, Limits, Listener};
 use crate::event::Mode;
 use crate::identify::{Identifier, IdentifyError};
@@ -175,7 +175,8 @@ impl Threads {
         let (give_back, pool) = mpsc::channel();
         let identifier = || Identifier::new().map_err(StartError::Identify);
         let of_evidence = Pipeline::new(identifier()?, Arc::clone(shared));
-        let evidence = spawn("evidence", move || reader::take_evidence(&jobs, &give_back, of_evidence, patience))?;
+        let evidence =
+            spawn("evidence", move || reader::take_evidence(&jobs, &give_back, of_evidence, patience))?;
         let of_reader = Pipeline::new(identifier()?, Arc::clone(shared));
         let (tell, told) = mpsc::sync_channel(1);
         let (group, shared, its_control) = (Arc::clone(group), Arc::clone(shared), Arc::clone(&control));
@@ -291,7 +292,8 @@ fn leave(
     }
     let result = match ended {
         Ok(received) => {
-            let exe = received.sender.and_then(|(pid, _)| std::fs::read_link(format!("/proc/{pid}/exe")).ok());
+            let exe =
+                received.sender.and_then(|(pid, _)| std::fs::read_link(format!("/proc/{pid}/exe")).ok());
             log.notice(&Notice::Stopping {
                 signal: received.name,
                 sender_pid: received.sender.map(|(pid, _)| pid),
@@ -390,7 +392,11 @@ impl fmt::Display for StartError {
         match self {
             Self::Problems(problems) => {
                 let count = problems.len();
-                writeln!(f, "{count} mistake{} in configuration or policy:", if count == 1 { "" } else { "s" })?;
+                writeln!(
+                    f,
+                    "{count} mistake{} in configuration or policy:",
+                    if count == 1 { "" } else { "s" }
+                )?;
                 problems.iter().try_for_each(|problem| write!(f, "\n{problem}"))
             }
             Self::Privileges(error) => error.fmt(f),

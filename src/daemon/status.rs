@@ -181,7 +181,8 @@ fn mark(held: &Held) -> Mark {
         noexec: mark.noexec,
         nosuid: mark.nosuid,
         since: seconds(held.since),
-        reason: if mark.whole_filesystem_shared { "shared filesystem" } else { "in a watched directory" }.to_owned(),
+        reason: if mark.whole_filesystem_shared { "shared filesystem" } else { "in a watched directory" }
+            .to_owned(),
     }
 }
 
@@ -261,7 +262,11 @@ fn seconds(at: Timestamp) -> u64 {
 fn shown(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     path.as_os_str().as_bytes().utf8_chunks().fold(String::new(), |mut text, chunk| {
-        text.extend(chunk.valid().chars().flat_map(|c| if c.is_control() || c == '\\' { c.escape_default().to_string() } else { c.to_string() }.chars().collect::<Vec<_>>()));
+        text.extend(chunk.valid().chars().flat_map(|c| {
+            if c.is_control() || c == '\\' { c.escape_default().to_string() } else { c.to_string() }
+                .chars()
+                .collect::<Vec<_>>()
+        }));
         text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
         text
     })

@@ -95,7 +95,11 @@ impl Steward {
         while let Some((waiting, settled)) = self.group.settle_older(self.answer_deadline) {
             self.shared.counters.fail(Failure::DeadlinePassed);
             let detail = describe(&waiting, settled);
-            self.shared.sink.notice(&Notice::Gap { failure: Failure::DeadlinePassed, count: 1, detail: &detail });
+            self.shared.sink.notice(&Notice::Gap {
+                failure: Failure::DeadlinePassed,
+                count: 1,
+                detail: &detail,
+            });
         }
     }
 }
@@ -126,7 +130,8 @@ pub(super) fn keep(keeper: &Mutex<Keeper>) -> MutexGuard<'_, Keeper> {
 
 /// What the table of events in flight knew of one that was settled without a decision.
 pub(super) fn describe(waiting: &Waiting, settled: Settled) -> String {
-    let thread = waiting.thread.map_or_else(|| "an unknown thread".to_owned(), |thread| format!("thread {thread}"));
+    let thread =
+        waiting.thread.map_or_else(|| "an unknown thread".to_owned(), |thread| format!("thread {thread}"));
     let file = waiting.file.map_or_else(
         || "a file not yet looked at".to_owned(),
         |(device, inode)| format!("device {device} inode {inode}"),

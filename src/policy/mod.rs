@@ -23,8 +23,8 @@ mod rule;
 pub(crate) mod syntax;
 mod table;
 
-pub use config::Config;
 pub use condition::Condition;
+pub use config::Config;
 pub use file::{Rule, Source};
 pub use generation::{EMBEDDED, Generation, PolicyFile, compile};
 pub use problem::{Place, Problem};

@@ -118,7 +118,11 @@ fn print(args: &Args, report: &Report, out: &mut dyn Write) -> std::io::Result<(
     writeln!(out, "{:<6}  {:<width$}  {:<expected$}  seen", "", "sequence", "expected")?;
     for outcome in &report.sequences {
         let verdict = if outcome.passed { "ok" } else { "FAILED" };
-        writeln!(out, "{verdict:<6}  {:<width$}  {:<expected$}  {}", outcome.name, outcome.expected, outcome.seen)?;
+        writeln!(
+            out,
+            "{verdict:<6}  {:<width$}  {:<expected$}  {}",
+            outcome.name, outcome.expected, outcome.seen
+        )?;
     }
     let failed = report.sequences.iter().filter(|outcome| !outcome.passed).count();
     let count = report.sequences.len();

@@ -67,7 +67,9 @@ impl Sequence {
             Step::Exec(exec) => Some(exec),
             Step::Remove(_) | Step::Touch(_) | Step::Drop(..) | Step::Directory(_) | Step::Read(_) => None,
         });
-        execs.flat_map(|exec| std::iter::repeat_n(exec.end.words(true, true), exec.times)).fold(Vec::new(), tally)
+        execs
+            .flat_map(|exec| std::iter::repeat_n(exec.end.words(true, true), exec.times))
+            .fold(Vec::new(), tally)
     }
 }
 
@@ -153,7 +155,10 @@ pub(super) const SEQUENCES: &[Sequence] = &[
         steps: &[
             Step::Read("/proc/mounts"),
             Step::Drop("/dev/shm/.hGf7dKq2", 0o755),
-            Step::Exec(Exec { directory: "/dev/shm", ..exec("./.hGf7dKq2", "/dev/shm/.hGf7dKq2", End::Denied) }),
+            Step::Exec(Exec {
+                directory: "/dev/shm",
+                ..exec("./.hGf7dKq2", "/dev/shm/.hGf7dKq2", End::Denied)
+            }),
         ],
     },
     Sequence {
@@ -222,6 +227,10 @@ mod tests {
     #[test]
     fn an_exec_that_should_not_have_run_or_was_not_recorded_reads_unlike_the_expectation() {
         let wanted = End::Denied.words(true, true);
-        assert!([(false, true), (true, false)].iter().all(|(end, record)| End::Denied.words(*end, *record) != wanted));
+        assert!(
+            [(false, true), (true, false)]
+                .iter()
+                .all(|(end, record)| End::Denied.words(*end, *record) != wanted)
+        );
     }
 }

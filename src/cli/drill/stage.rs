@@ -59,7 +59,8 @@ impl Stage {
             .map_err(of("a directory for the records"))?;
         for (path, mode) in [("/dev/shm", "mode=1777"), ("/run", "mode=755")] {
             make_directory(Path::new(path))?;
-            mount(Some("tmpfs"), path, Some("tmpfs"), MsFlags::empty(), Some(mode)).map_err(of("a tmpfs of its own"))?;
+            mount(Some("tmpfs"), path, Some("tmpfs"), MsFlags::empty(), Some(mode))
+                .map_err(of("a tmpfs of its own"))?;
         }
         for path in ["/run/lock", "/run/shmguard"] {
             make_directory(Path::new(path))?;
@@ -84,7 +85,9 @@ impl Stage {
                 Step::Remove(path) => remove(Path::new(path))?,
                 Step::Touch(path) => write(Path::new(path), b"")?,
                 Step::Directory(path) => make_directory(Path::new(path))?,
-                Step::Read(path) => drop(fs::read(path).map_err(|error| StageError::File(path.into(), error))?),
+                Step::Read(path) => {
+                    drop(fs::read(path).map_err(|error| StageError::File(path.into(), error))?)
+                }
                 Step::Drop(path, mode) => self.drop_stand_in(Path::new(path), *mode)?,
                 Step::Exec(exec) => {
                     for _ in 0..exec.times {
@@ -106,7 +109,8 @@ impl Stage {
         if keep {
             return Ok(Some(self.directory.join(RECORDS)));
         }
-        fs::remove_dir_all(&self.directory).map_err(|error| StageError::File(self.directory.clone(), error))?;
+        fs::remove_dir_all(&self.directory)
+            .map_err(|error| StageError::File(self.directory.clone(), error))?;
         Ok(None)
     }
 
@@ -232,7 +236,9 @@ fn make_directory(path: &Path) -> Result<(), StageError> {
 
 fn remove(path: &Path) -> Result<(), StageError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StageError::File(path.to_path_buf(), error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StageError::File(path.to_path_buf(), error))
+        }
         Ok(()) | Err(_) => Ok(()),
     }
 }
@@ -256,10 +262,14 @@ impl StageError {
 impl fmt::Display for StageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Namespace(what, Errno::EPERM) => write!(f, "{what} is not permitted: run the drill as root"),
+            Self::Namespace(what, Errno::EPERM) => {
+                write!(f, "{what} is not permitted: run the drill as root")
+            }
             Self::Namespace(what, errno) => write!(f, "{what} cannot be had: {errno}"),
             Self::File(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::NoStandIn => f.write_str("neither /bin/true nor /usr/bin/true is there to stand in for malware"),
+            Self::NoStandIn => {
+                f.write_str("neither /bin/true nor /usr/bin/true is there to stand in for malware")
+            }
             Self::Guard(_, said) => write!(f, "the guard did not start: {}", said.trim()),
         }
     }
