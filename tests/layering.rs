@@ -22,19 +22,38 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     (
         "daemon",
         &[
-            "event", "policy", "decide", "sys", "notify", "watch", "identify", "record", "control", "supervise",
+            "event",
+            "policy",
+            "decide",
+            "sys",
+            "notify",
+            "watch",
+            "identify",
+            "record",
+            "control",
+            "supervise",
             "privileges",
         ],
     ),
     (
         "cli",
-        &["event", "policy", "decide", "daemon", "control", "record", "notify", "privileges", "watch::plan", "identify"],
+        &[
+            "event",
+            "policy",
+            "decide",
+            "daemon",
+            "control",
+            "record",
+            "notify",
+            "privileges",
+            "watch::plan",
+            "identify",
+        ],
     ),
 ];
 
 /// Rooms and files whose results depend on their arguments alone.
-const PURE: [&str; 6] =
-    ["event", "policy", "decide", "record/format", "watch/plan", "control/protocol.rs"];
+const PURE: [&str; 6] = ["event", "policy", "decide", "record/format", "watch/plan", "control/protocol.rs"];
 
 #[test]
 fn imports_point_down_only() {
@@ -46,7 +65,8 @@ fn imports_point_down_only() {
         for file in files {
             for import in imports(&product_code(&file)) {
                 let head = import.split("::").next().unwrap();
-                let fits = |allowed: &&str| import == **allowed || import.starts_with(&format!("{allowed}::"));
+                let fits =
+                    |allowed: &&str| import == **allowed || import.starts_with(&format!("{allowed}::"));
                 if head != room && !allowed.iter().any(fits) {
                     wrong.push(format!("{} imports crate::{import}", file.display()));
                 }
@@ -58,7 +78,16 @@ fn imports_point_down_only() {
 
 #[test]
 fn pure_rooms_touch_no_file_no_clock_and_no_socket() {
-    let forbidden = ["std::fs", "std::net", "std::os::unix::net", "std::process", "SystemTime", "Instant::now", "nix::", "libc::"];
+    let forbidden = [
+        "std::fs",
+        "std::net",
+        "std::os::unix::net",
+        "std::process",
+        "SystemTime",
+        "Instant::now",
+        "nix::",
+        "libc::",
+    ];
     let mut wrong = Vec::new();
     for file in sources(Path::new("src")) {
         let path = file.strip_prefix("src").unwrap();
@@ -140,7 +169,9 @@ fn imports(code: &str) -> Vec<String> {
         let rest = &code[at + "crate::".len()..];
         if let Some(list) = rest.strip_prefix('{') {
             let list = &list[..list.find(';').unwrap_or(list.len())];
-            imports.extend(list.split([',', '{', '}']).map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned));
+            imports.extend(
+                list.split([',', '{', '}']).map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned),
+            );
         } else {
             let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').unwrap_or(rest.len());
             imports.push(rest[..end].trim_end_matches(':').to_owned());
@@ -151,6 +182,7 @@ fn imports(code: &str) -> Vec<String> {
 
 #[test]
 fn the_reader_of_imports_reads_them() {
-    let code = "use crate::event::{Pid, Uid};\nuse crate::{policy, decide::x};\nlet a = crate::sys::clock::now();\n";
+    let code =
+        "use crate::event::{Pid, Uid};\nuse crate::{policy, decide::x};\nlet a = crate::sys::clock::now();\n";
     assert_eq!(imports(code), ["event", "policy", "decide::x", "sys::clock::now"]);
 }

@@ -139,6 +139,18 @@ impl Groups {
     /// What reads another process's memory, and so is never done by the thread that reads events.
     pub const MAY_BLOCK: Self = Self(Self::ARGUMENTS.0 | Self::COMMAND_LINES.0 | Self::HASH.0);
 
+    /// Both; for constants, where `|` cannot be used.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The groups that are in both.
+    #[must_use]
+    pub const fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// True where every group of `other` is in `self`.
     #[must_use]
     pub fn contains(self, other: Self) -> bool {

@@ -7,9 +7,12 @@
 mod attempt;
 mod decision;
 mod fact;
+mod field;
 mod ids;
 mod texts;
 mod users;
+mod value;
+mod view;
 
 pub use attempt::{
     Arguments, Attempt, Capabilities, Credentials, FileFacts, Image, Login, MountFacts, Namespaces, Object,
@@ -17,6 +20,9 @@ pub use attempt::{
 };
 pub use decision::{Basis, Decision, Effect, Failure, Mode, Response, RuleIndex, Settled};
 pub use fact::{Cause, Fact, Groups};
+pub use field::{Field, Kind};
 pub use ids::{Device, Gid, Pid, Uid};
 pub use texts::Texts;
 pub use users::Users;
+pub use value::{Doubt, Facts, Part, Value};
+pub use view::View;

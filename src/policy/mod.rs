@@ -1,13 +1,31 @@
 //! The operator's text becomes one checked generation (rules, watch set, mode, sinks), or problems with file and line.
 //!
 //! Owns grammar, validation and generations. May not open files or look up users: text comes in, values go out.
+//! A rule's way: [`Source`] (a file's text), `table` and `file` (TOML), `lex`, `parse` and `check` (its EQL
+//! condition), [`Generation`] (all rules together). `decide` evaluates what comes out.
 
 #![forbid(unsafe_code)]
 
+mod check;
+pub(crate) mod condition;
 pub mod config;
+mod file;
+mod generation;
+mod lex;
+pub mod limits;
+mod mistake;
+mod nearest;
+mod origin;
+mod parse;
+pub(crate) mod pattern;
 mod problem;
 mod rule;
+pub(crate) mod syntax;
+mod table;
 
+pub use condition::Condition;
 pub use config::Config;
+pub use file::{Rule, Source};
+pub use generation::{EMBEDDED, Generation, PolicyFile, compile};
 pub use problem::{Place, Problem};
 pub use rule::{About, Severity, Threat, ThreatItem};

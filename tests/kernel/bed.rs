@@ -127,7 +127,13 @@ impl Bed {
     pub fn start(&self, config: &Path) -> Guard {
         let stderr = File::create(self.path("stderr")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_shmguard"));
-        command.arg("run").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr);
         die_with_parent(&mut command);
         Guard { child: command.spawn().unwrap(), directory: self.directory.path().to_path_buf() }
     }
@@ -184,7 +190,8 @@ impl Guard {
     /// The output of another command of the program, its status, and its error output.
     pub fn ask(&self, arguments: &[&str]) -> (String, Option<i32>, String) {
         let socket = self.directory.join("control.sock");
-        let output = Command::new(env!("CARGO_BIN_EXE_shmguard")).args(arguments).arg("--socket").arg(socket).output();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_shmguard")).args(arguments).arg("--socket").arg(socket).output();
         let output = output.unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (text(output.stdout), output.status.code(), text(output.stderr))
@@ -219,7 +226,9 @@ pub fn exec_as(uid: u32, path: impl AsRef<Path>) -> Exec {
 pub fn end_of(command: &mut Command) -> Exec {
     match command.stdin(Stdio::null()).stdout(Stdio::null()).status() {
         Ok(status) => Exec::Ran(status.code().unwrap_or(-1)),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied && error.raw_os_error() == Some(libc::EPERM) => {
+        Err(error)
+            if error.kind() == ErrorKind::PermissionDenied && error.raw_os_error() == Some(libc::EPERM) =>
+        {
             Exec::Denied
         }
         Err(error) => Exec::Failed(error.raw_os_error().unwrap_or(0)),

@@ -7,6 +7,6 @@ mod bed;
 mod helper;
 mod modes;
 mod names;
-mod subjects;
 mod scope;
 mod stop;
+mod subjects;

@@ -1,9 +1,9 @@
 //! File names that want to hide, forge or crash.
 
 use std::ffi::OsStr;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -69,10 +69,7 @@ fn a_path_longer_than_4096_bytes_is_denied_and_recorded() {
         assert_eq!(exec(&by_descriptor), Exec::Denied);
         let record = guard.only_attempt();
         let executable = record["process"]["executable"].as_str().unwrap();
-        assert!(
-            executable == format!("{path}/x") || executable.starts_with("/dev/shm/"),
-            "{executable}"
-        );
+        assert!(executable == format!("{path}/x") || executable.starts_with("/dev/shm/"), "{executable}");
     });
 }
 
@@ -140,12 +137,6 @@ fn deep_directory(part: &str, depth: usize) -> std::fs::File {
 }
 
 fn link_into(directory: &std::fs::File, program: impl AsRef<Path>) {
-    nix::unistd::linkat(
-        nix::fcntl::AT_FDCWD,
-        program.as_ref(),
-        directory,
-        "x",
-        nix::fcntl::AtFlags::empty(),
-    )
-    .unwrap();
+    nix::unistd::linkat(nix::fcntl::AT_FDCWD, program.as_ref(), directory, "x", nix::fcntl::AtFlags::empty())
+        .unwrap();
 }

@@ -44,7 +44,8 @@ fn a_tmpfs_mounted_over_the_directory_itself_is_guarded() {
         assert_eq!(exec(&program), Exec::Denied);
         use std::os::fd::AsRawFd;
         assert_eq!(exec(format!("/proc/{}/fd/{}", std::process::id(), open.as_raw_fd())), Exec::Denied);
-        let names: Vec<_> = guard.attempts().iter().map(|record| record["process"]["executable"].clone()).collect();
+        let names: Vec<_> =
+            guard.attempts().iter().map(|record| record["process"]["executable"].clone()).collect();
         assert_eq!(names, ["/dev/shm/above", "/dev/shm/below"]);
     });
 }

@@ -27,7 +27,8 @@ fn two_hundred_execs_at_once_are_each_denied_and_recorded_once() {
         let records = guard.records();
         let attempts = records.iter().filter(|record| record["event"]["action"] == "exec").count();
         assert_eq!(attempts, 200);
-        let sequence: Vec<_> = records.iter().map(|record| record["event"]["sequence"].as_u64().unwrap()).collect();
+        let sequence: Vec<_> =
+            records.iter().map(|record| record["event"]["sequence"].as_u64().unwrap()).collect();
         let first = sequence[0];
         assert!(sequence.iter().zip(first..).all(|(seen, wanted)| *seen == wanted), "{sequence:?}");
     });
@@ -82,7 +83,11 @@ fn a_reload_changes_the_rules_and_a_bad_one_changes_nothing() {
         .unwrap();
         guard.signal(Signal::SIGHUP);
         wait_until("the new rules hold", || exec(&program) == Exec::Ran(0));
-        fs::write(&policy, "[[rule]]\nid = \"tool\"\neffect = \"allow\"\nwhen = 'proces.executable == \"x\"'\n").unwrap();
+        fs::write(
+            &policy,
+            "[[rule]]\nid = \"tool\"\neffect = \"allow\"\nwhen = 'proces.executable == \"x\"'\n",
+        )
+        .unwrap();
         guard.signal(Signal::SIGHUP);
         wait_until("the failed reload is recorded", || {
             guard.records().iter().any(|record| record.to_string().contains("policy.toml:4"))

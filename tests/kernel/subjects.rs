@@ -70,7 +70,11 @@ fn a_real_uid_of_root_counts_although_the_effective_one_is_another() {
         let program = bed.program("/dev/shm/x");
         let guard = bed.prevent();
         for ids in [["0", "1000", "1000"], ["1000", "0", "1000"]] {
-            assert_eq!(helper(&["ids", ids[0], ids[1], ids[2], program.to_str().unwrap()]), Exec::Denied, "{ids:?}");
+            assert_eq!(
+                helper(&["ids", ids[0], ids[1], ids[2], program.to_str().unwrap()]),
+                Exec::Denied,
+                "{ids:?}"
+            );
         }
         assert_eq!(guard.attempts().len(), 2);
         for record in guard.attempts() {
@@ -92,6 +96,7 @@ fn set_xattr(path: &Path, name: &std::ffi::CStr, value: &[u8]) {
     let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
     // SAFETY: both strings end with NUL and live over the call; the value's length is its own.
     #[allow(unsafe_code, reason = "no binding among ours sets extended attributes")]
-    let result = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+    let result =
+        unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
     assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
 }
