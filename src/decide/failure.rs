@@ -17,38 +17,22 @@ impl Default for Settings {
     }
 }
 
-/// What follows a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct Reaction {
-    /// The effect that holds in prevention mode, and that the record names.
-    pub effect: Effect,
-    /// What the kernel is told; `None` where it does not wait for an answer of ours.
-    pub response: Option<Response>,
-}
-
-/// What follows `failure`, given what the rules had decided by then, if anything.
-///
-/// Audit mode never denies, whatever fails.
-pub fn reaction(failure: Failure, mode: Mode, settings: &Settings, decided: Option<Effect>) -> Reaction {
-    let deny = decided == Some(Effect::Deny);
+/// What follows `failure` where the rules had not decided to deny: a decided denial stands, whatever fails, and is not
+/// asked about here. Audit mode never denies.
+pub fn reaction(failure: Failure, mode: Mode, settings: &Settings) -> Response {
     let effect = match failure {
         Failure::SubjectUnknown | Failure::ObjectUnknown => settings.on_unknown,
-        Failure::NotRecorded if deny => Effect::Deny,
         Failure::NotRecorded => settings.on_record_failure,
-        Failure::DeadlinePassed => decided.unwrap_or(Effect::Deny),
-        Failure::TakenOver | Failure::Dropped => Effect::Deny,
-        // The answer is given again as it was; with none, the safe one.
-        Failure::NotDelivered => decided.unwrap_or(Effect::Deny),
-        Failure::KernelDenied => Effect::Deny,
-        Failure::QueueOverflow => Effect::Allow,
+        // Nothing was decided in time, or nobody knows what was.
+        Failure::DeadlinePassed | Failure::TakenOver | Failure::Dropped | Failure::NotDelivered => Effect::Deny,
+        // These two have no answer of ours; this is what happened.
+        Failure::KernelDenied => return Response::Deny,
+        Failure::QueueOverflow => return Response::Allow,
     };
-    let response = match (failure, mode, effect) {
-        (Failure::KernelDenied | Failure::QueueOverflow, _, _) => None,
-        (_, Mode::Prevent, Effect::Deny) => Some(Response::Deny),
-        (_, Mode::Audit | Mode::Prevent, _) => Some(Response::Allow),
-    };
-    Reaction { effect, response }
+    match (mode, effect) {
+        (Mode::Prevent, Effect::Deny) => Response::Deny,
+        (Mode::Prevent | Mode::Audit, _) => Response::Allow,
+    }
 }
 
 #[cfg(test)]
@@ -58,33 +42,22 @@ mod tests {
     #[test]
     fn audit_never_denies_whatever_fails() {
         let strict = Settings { on_unknown: Effect::Deny, on_record_failure: Effect::Deny };
-        for failure in Failure::ALL {
-            for decided in [None, Some(Effect::Deny), Some(Effect::Allow)] {
-                assert_ne!(
-                    reaction(failure, Mode::Audit, &strict, decided).response,
-                    Some(Response::Deny),
-                    "{failure}"
-                );
-            }
+        for failure in Failure::ALL.into_iter().filter(|failure| *failure != Failure::KernelDenied) {
+            assert_eq!(reaction(failure, Mode::Audit, &strict), Response::Allow, "{failure}");
         }
     }
 
     #[test]
-    fn in_prevention_a_decided_denial_stands_and_the_rest_follows_the_table() {
-        let settings = Settings::default();
-        let respond = |failure, decided| reaction(failure, Mode::Prevent, &settings, decided).response;
-        let (allow, deny) = (Some(Response::Allow), Some(Response::Deny));
-        assert_eq!(respond(Failure::SubjectUnknown, None), deny);
-        assert_eq!(respond(Failure::ObjectUnknown, None), deny);
-        assert_eq!(respond(Failure::NotRecorded, Some(Effect::Deny)), deny);
-        assert_eq!(respond(Failure::NotRecorded, Some(Effect::Allow)), allow);
-        assert_eq!(respond(Failure::DeadlinePassed, Some(Effect::Allow)), allow);
-        assert_eq!(respond(Failure::DeadlinePassed, None), deny);
-        assert_eq!(respond(Failure::TakenOver, None), deny);
-        assert_eq!(respond(Failure::Dropped, None), deny);
-        assert_eq!(respond(Failure::KernelDenied, None), None);
+    fn prevention_follows_the_table() {
+        let respond = |failure| reaction(failure, Mode::Prevent, &Settings::default());
+        assert_eq!(respond(Failure::SubjectUnknown), Response::Deny);
+        assert_eq!(respond(Failure::ObjectUnknown), Response::Deny);
+        assert_eq!(respond(Failure::NotRecorded), Response::Allow);
+        assert_eq!(respond(Failure::DeadlinePassed), Response::Deny);
+        assert_eq!(respond(Failure::TakenOver), Response::Deny);
+        assert_eq!(respond(Failure::Dropped), Response::Deny);
         let open = Settings { on_unknown: Effect::Allow, on_record_failure: Effect::Deny };
-        assert_eq!(reaction(Failure::SubjectUnknown, Mode::Prevent, &open, None).response, allow);
-        assert_eq!(reaction(Failure::NotRecorded, Mode::Prevent, &open, Some(Effect::Allow)).response, deny);
+        assert_eq!(reaction(Failure::SubjectUnknown, Mode::Prevent, &open), Response::Allow);
+        assert_eq!(reaction(Failure::NotRecorded, Mode::Prevent, &open), Response::Deny);
     }
 }

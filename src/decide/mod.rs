@@ -11,7 +11,8 @@ mod response;
 mod texts;
 mod truth;
 
-pub use failure::{Reaction, Settings, reaction};
+pub use crate::event::View;
+pub use failure::{Settings, reaction};
 pub use response::respond;
 pub use truth::Truth;
 

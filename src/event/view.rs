@@ -28,6 +28,12 @@ impl Facts for View<'_> {
 }
 
 impl<'a> View<'a> {
+    /// The attempt as rules see it.
+    #[must_use]
+    pub fn new(attempt: &'a Attempt, users: &'a Users) -> Self {
+        Self { attempt, users }
+    }
+
     fn subject(&self, what: Trait, groups: Groups) -> Value<'a> {
         let subject = &self.attempt.subject;
         let other = Doubt::OTHER;
