@@ -53,6 +53,7 @@ fn status(error: &StartError) -> u8 {
         | StartError::Marks(_)
         | StartError::Log(_)
         | StartError::Control(_)
+        | StartError::Identify(_)
         | StartError::System { .. } => exit::OS,
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::load::{self, Ownership};
 use super::marks::{Changed, Marks};
-use super::pipeline::{Shared, Sink};
+use super::pipeline::Shared;
 use crate::decide::Settings;
 use crate::event::{Mode, Timestamp};
 use crate::policy::config::{Config, Extra, Level, SharedFilesystem, Unseen};

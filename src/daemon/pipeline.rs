@@ -225,9 +225,9 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         let recorded = self.shared.sink.attempt(&entry);
         if recorded.is_err() {
             failures.push(Failure::NotRecorded);
-            let reaction =
-                decide::reaction(Failure::NotRecorded, live.mode, &live.settings, Some(decision.effect));
-            response = reaction.response.unwrap_or(response);
+            if decision.effect == Effect::Allow {
+                response = decide::reaction(Failure::NotRecorded, live.mode, &live.settings);
+            }
         }
         let since = duty.since();
         let settled = duty.answer(response, live.audit && is_matched(&decision));
@@ -438,6 +438,5 @@ fn count(counters: &Counters, live: &Live, decision: &Decision, response: Respon
 /// The answer to an event that nobody judges in time.
 #[must_use]
 pub fn fallback(live: &Live) -> Response {
-    let reaction = decide::reaction(Failure::DeadlinePassed, live.mode, &live.settings, None);
-    reaction.response.unwrap_or(Response::Allow)
+    decide::reaction(Failure::DeadlinePassed, live.mode, &live.settings)
 }

@@ -14,7 +14,7 @@ use super::keeper::{self, Keeper};
 use super::live::{self, Current, Live};
 use super::load::{self, Ownership};
 use super::marks::Marks;
-use super::pipeline::{Job, Pipeline, Shared, Sink};
+use super::pipeline::{Job, Pipeline, Shared};
 use super::reader::{self, EVIDENCE_QUEUE, ReaderControl};
 use super::signals::{Received, Signals};
 use super::steward::{Steward, keep};

@@ -218,7 +218,7 @@ fn rules(live: &super::live::Live) -> Vec<RuleStatus> {
     let rules = live.generation.rules().iter().zip(live.hits.iter());
     rules
         .map(|(rule, hits)| {
-            let about = rule.about;
+            let about = &rule.about;
             RuleStatus {
                 id: about.id.clone(),
                 effect: about.effect,

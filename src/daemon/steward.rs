@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::keeper::Keeper;
-use super::pipeline::{Shared, Sink};
+use super::pipeline::Shared;
 use super::reader::ReaderControl;
 use super::signals::{Order, Received, Signals};
 use crate::event::{Failure, Settled};

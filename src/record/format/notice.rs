@@ -308,6 +308,7 @@ fn own(json: &mut Json<'_>, notice: &Notice<'_>) {
             match settled {
                 Settled::Delivered => json.text("settled", "delivered"),
                 Settled::NobodyWaited => json.text("settled", "nobody_waited"),
+                Settled::Overtaken => json.text("settled", "overtaken"),
                 Settled::Refused(errno) => {
                     json.text("settled", "refused");
                     json.number("errno", u64::from(errno.unsigned_abs()));

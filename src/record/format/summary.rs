@@ -144,6 +144,7 @@ pub(super) fn notice(out: &mut Vec<u8>, style: Style, notice: &Notice<'_>) {
             match settled {
                 Settled::Delivered => line.say("was delivered"),
                 Settled::NobodyWaited => line.say("found nobody waiting"),
+                Settled::Overtaken => line.say("came after the deadline, when it was answered already"),
                 Settled::Refused(errno) => line.print(format_args!("was refused: {}", Cause::Failed(errno))),
             }
         }
