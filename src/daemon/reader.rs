@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, TrySendError};
 use std::time::Duration;
 
@@ -28,7 +28,6 @@ pub const EVIDENCE_QUEUE: usize = 64;
 pub struct ReaderControl {
     stop: AtomicBool,
     wake: EventFd,
-    read: AtomicU64,
 }
 
 /// Attempts' memory on its way back to the reader.
@@ -41,7 +40,7 @@ impl ReaderControl {
     /// No descriptor is left.
     pub fn new() -> io::Result<Self> {
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        Ok(Self { stop: AtomicBool::new(false), wake, read: AtomicU64::new(0) })
+        Ok(Self { stop: AtomicBool::new(false), wake })
     }
 
     /// The reader answers what waits and ends.
@@ -49,12 +48,6 @@ impl ReaderControl {
         self.stop.store(true, Ordering::Release);
         // An event descriptor that is full is readable, which is all that is wanted.
         let _written = self.wake.write(1);
-    }
-
-    /// How many events were read: unchanged while events wait means that the reader is stuck.
-    #[must_use]
-    pub fn progress(&self) -> u64 {
-        self.read.load(Ordering::Relaxed)
     }
 }
 
@@ -79,7 +72,6 @@ pub fn read_events<I: Identify, S: Sink>(
             wait(group.as_fd(), control.wake.as_fd())?;
             continue;
         };
-        control.read.fetch_add(1, Ordering::Relaxed);
         match incoming {
             Incoming::Exec(exec) => {
                 let attempt = spare.take().unwrap_or_else(|| from_pool(pool));

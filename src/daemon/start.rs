@@ -150,7 +150,6 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         keeper: Arc::clone(&keeper),
         shared: Arc::clone(&shared),
         group,
-        reader: Arc::clone(&threads.control),
         service,
         signals,
         monitor,

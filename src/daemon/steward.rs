@@ -12,7 +12,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::keeper::Keeper;
 use super::pipeline::Shared;
-use super::reader::ReaderControl;
 use super::signals::{Order, Received, Signals};
 use crate::event::{Failure, Settled};
 use crate::notify::{Group, Waiting};
@@ -28,7 +27,6 @@ pub(super) struct Steward {
     pub(super) keeper: Arc<Mutex<Keeper>>,
     pub(super) shared: Arc<Shared<Log>>,
     pub(super) group: Arc<Group>,
-    pub(super) reader: Arc<ReaderControl>,
     pub(super) service: Service,
     pub(super) signals: Signals,
     pub(super) monitor: Monitor,
@@ -57,7 +55,7 @@ impl Steward {
             }
             keep(&self.keeper).end_override();
             self.settle_late();
-            if !progress.is_stuck(&self.group, &self.reader) {
+            if !progress.is_stuck(&self.group) {
                 self.service.alive();
             }
         }
@@ -113,8 +111,8 @@ struct Progress {
 
 impl Progress {
     /// Events wait, and the reader has taken none for three heartbeats.
-    fn is_stuck(&mut self, group: &Group, reader: &ReaderControl) -> bool {
-        let read = reader.progress();
+    pub(super) fn is_stuck(&mut self, group: &Group) -> bool {
+        let read = group.in_flight().read();
         let mut fds = [PollFd::new(group.as_fd(), PollFlags::POLLIN)];
         let waiting = matches!(poll(&mut fds, PollTimeout::ZERO), Ok(ready) if ready > 0);
         self.unmoved = if waiting && read == self.read { self.unmoved + 1 } else { 0 };

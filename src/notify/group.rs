@@ -88,12 +88,8 @@ impl Group {
             match fanotify::init(base | extra) {
                 Ok(fd) => {
                     let in_flight = InFlight::new().map_err(NotifyError::Failed)?;
-                    return Ok(Self {
-                        fd,
-                        features: Features { fd_error, audit },
-                        in_flight,
-                        dropped: AtomicU64::new(0),
-                    });
+                    in_flight.set_features(Features { fd_error, audit });
+                    return Ok(Self::adopt(fd, in_flight));
                 }
                 Err(error) => last = Some(error),
             }
@@ -104,8 +100,8 @@ impl Group {
     /// The group that a predecessor left, with its table. The caller settles what it left ([`Group::settle_left_over`])
     /// before it reads, and is sure that the predecessor is dead.
     #[must_use]
-    pub fn adopt(fd: OwnedFd, features: Features, in_flight: InFlight) -> Self {
-        Self { fd, features, in_flight, dropped: AtomicU64::new(0) }
+    pub fn adopt(fd: OwnedFd, in_flight: InFlight) -> Self {
+        Self { fd, features: in_flight.features(), in_flight, dropped: AtomicU64::new(0) }
     }
 
     /// What the kernel gave.
@@ -185,6 +181,7 @@ impl Group {
                 };
             }
         };
+        self.in_flight.count_read();
         if event.mask & fanotify::FAN_Q_OVERFLOW != 0 {
             return Ok(Some(Incoming::Overflow));
         }

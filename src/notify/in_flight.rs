@@ -4,7 +4,8 @@
 //! decides who answers when two threads could: the one that claims the slot. A slot's number is the number of the
 //! event's descriptor, because that is how the kernel matches an answer (fanotify_user.c, process_access_response).
 //!
-//! A slot is four words: state, thread, device, inode. The state is 0 (free) or
+//! The table begins with a slot about the group itself: what the kernel gave it, and how many events were read from it.
+//! Each further slot is four words: state, thread, device, inode. The state is 0 (free) or
 //! `time read (nanoseconds since boot) << 2 | deny << 1 | claimed`.
 
 use std::io;
@@ -12,6 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::Features;
 use crate::event::{Device, Pid, Response};
 use crate::sys::shared::Words;
 
@@ -40,6 +42,8 @@ pub struct InFlight {
 /// for a process with this many open files, and is then answered without a slot.
 const SLOTS: usize = 4096;
 const WORDS: usize = 4;
+/// The words of the table: the group's own slot, then those of events.
+const LENGTH: usize = (1 + SLOTS) * WORDS;
 const CLAIMED: u64 = 1;
 const DENY: u64 = 2;
 
@@ -49,7 +53,7 @@ impl InFlight {
     /// # Errors
     /// No memory or no descriptor for it.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { words: Words::new(SLOTS * WORDS)? })
+        Ok(Self { words: Words::new(LENGTH)? })
     }
 
     /// The table that a predecessor left.
@@ -58,11 +62,43 @@ impl InFlight {
     /// The descriptor is not such a table.
     pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
         let words = Words::adopt(fd)?;
-        if words.words().len() == SLOTS * WORDS {
+        if words.words().len() == LENGTH {
             Ok(Self { words })
         } else {
             Err(io::Error::from_raw_os_error(libc::EINVAL))
         }
+    }
+
+    /// Notes what the kernel gave the group, for a successor.
+    pub(super) fn set_features(&self, features: Features) {
+        let Some([word, ..]) = self.about() else { return };
+        word.store(u64::from(features.fd_error) | u64::from(features.audit) << 1, Ordering::Release);
+    }
+
+    /// What the kernel gave the group.
+    pub(super) fn features(&self) -> Features {
+        let word = self.about().map_or(0, |[word, ..]| word.load(Ordering::Acquire));
+        Features { fd_error: word & 1 != 0, audit: word & 2 != 0 }
+    }
+
+    /// How many events were ever read from the group: unchanged while events wait means that nobody reads.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.about().map_or(0, |[_, read, ..]| read.load(Ordering::Relaxed))
+    }
+
+    /// Counts an event that was read.
+    pub(super) fn count_read(&self) {
+        if let Some([_, read, ..]) = self.about() {
+            read.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How long the oldest event that is not answered has waited at `now` (nanoseconds since boot).
+    #[must_use]
+    pub fn oldest(&self, now: u64) -> Option<Duration> {
+        let oldest = self.left_over().map(|waiting| waiting.since).min()?;
+        Some(Duration::from_nanos(now.saturating_sub(oldest)))
     }
 
     /// Notes an event that was just read.
@@ -132,7 +168,7 @@ impl InFlight {
     /// How many events are read and not answered.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.words.words().chunks_exact(WORDS).filter(|slot| busy(slot)).count()
+        self.words.words().chunks_exact(WORDS).skip(1).filter(|slot| busy(slot)).count()
     }
 
     /// Every event that is read and not answered, claimed or not: what a predecessor left.
@@ -159,8 +195,13 @@ impl InFlight {
     }
 
     fn slot(&self, number: RawFd) -> Option<&[AtomicU64; WORDS]> {
-        let start = usize::try_from(number).ok()?.checked_mul(WORDS)?;
+        let start = usize::try_from(number).ok()?.checked_add(1)?.checked_mul(WORDS)?;
         self.words.words().get(start..)?.first_chunk()
+    }
+
+    /// The group's own words: features, events read.
+    fn about(&self) -> Option<&[AtomicU64; WORDS]> {
+        self.words.words().first_chunk()
     }
 }
 
