@@ -1,5 +1,7 @@
 //! The way of an attempt against a scripted kernel: order, failures, races that no real kernel plays on demand.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, reason = "tests fail by panicking")]
+
 mod fake_kernel;
 
 use std::sync::atomic::Ordering;
@@ -70,7 +72,8 @@ fn a_caller_that_is_gone_is_denied_in_prevention_and_counted() {
 #[test]
 fn a_record_that_cannot_be_written_leaves_a_denial_standing_and_allows_the_rest() {
     for (uid, answer) in [(Uid::ROOT, Response::Deny), (Uid(1000), Response::Allow)] {
-        let mut bench = bench(Mode::Prevent, "", Script { uid: Fact::Known(uid), ..Script::root("/dev/shm/x") });
+        let mut bench =
+            bench(Mode::Prevent, "", Script { uid: Fact::Known(uid), ..Script::root("/dev/shm/x") });
         bench.sink.broken.store(true, Ordering::Relaxed);
         let exec = bench.exec();
         assert!(answered(bench.pipeline.judge(exec, Box::default())));
@@ -95,7 +98,8 @@ fn an_exception_holds_only_for_a_file_that_is_still_there() {
 #[test]
 fn a_fact_is_fetched_only_where_the_decision_depends_on_it() {
     let of = |uid| {
-        let mut bench = bench(Mode::Prevent, "", Script { uid: Fact::Known(uid), ..Script::root("/dev/shm/x") });
+        let mut bench =
+            bench(Mode::Prevent, "", Script { uid: Fact::Known(uid), ..Script::root("/dev/shm/x") });
         let exec = bench.exec();
         assert!(answered(bench.pipeline.judge(exec, Box::default())));
         bench.seen().into_iter().filter(|seen| matches!(seen, Seen::Fetched(_))).collect::<Vec<_>>()
@@ -122,11 +126,15 @@ fn arguments_are_never_read_by_the_reader() {
 fn a_full_queue_or_a_passed_deadline_means_an_essential_record_and_the_same_denial() {
     let mut bench = bench_of(Mode::Prevent, Generation::embedded(), Script::root("/dev/shm/x"), true);
     let exec = bench.exec();
-    let Next::Evidence(job) = bench.pipeline.judge(exec, Box::default()) else { panic!("no evidence wanted") };
+    let Next::Evidence(job) = bench.pipeline.judge(exec, Box::default()) else {
+        panic!("no evidence wanted")
+    };
     let _attempt = bench.pipeline.cut(job, Cut::QueueFull);
     let mut late = bench.exec();
     late.since = 1;
-    let Next::Evidence(job) = bench.pipeline.judge(late, Box::default()) else { panic!("no evidence wanted") };
+    let Next::Evidence(job) = bench.pipeline.judge(late, Box::default()) else {
+        panic!("no evidence wanted")
+    };
     let _attempt = bench.pipeline.complete(job, Duration::from_secs(2));
     assert_eq!(bench.answers(), [Response::Deny, Response::Deny]);
     let reasons: Vec<_> =

@@ -196,7 +196,7 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
                     fetched |= groups;
                     self.identify.fetch(groups, file, attempt, deadline);
                 }
-                outcome => return outcome,
+                outcome @ (Outcome::Needs(_) | Outcome::Decided(_)) => return outcome,
             }
         }
     }
@@ -320,9 +320,10 @@ impl Duty for PendingExec {
     }
 }
 
-/// What full evidence holds: everything but what only a rule can ask for (hashing reads the whole file).
+/// What full evidence holds. Leaders are left to the rules that ask for them: three more processes to look at, and
+/// their command lines would make up most of the record.
 fn evidence_groups() -> Groups {
-    Groups::ALL
+    Groups::ALL.without(Groups::LEADERS)
 }
 
 /// A rule matched, or could not be judged: what a person will want to know more about.
@@ -436,7 +437,6 @@ fn count(counters: &Counters, live: &Live, decision: &Decision, response: Respon
 }
 
 /// The answer to an event that nobody judges in time.
-#[must_use]
 pub fn fallback(live: &Live) -> Response {
     decide::reaction(Failure::DeadlinePassed, live.mode, &live.settings)
 }

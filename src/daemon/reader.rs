@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, TrySendError};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -21,30 +21,30 @@ use crate::notify::{Group, Incoming, PendingExec};
 use crate::record::{Cut, Notice};
 
 /// How many attempts wait for full evidence at most.
-pub const EVIDENCE_QUEUE: usize = 64;
+pub(super) const EVIDENCE_QUEUE: usize = 64;
 
 /// Tells the reader to come to an end, and what it has done.
 #[derive(Debug)]
-pub struct ReaderControl {
+pub(super) struct ReaderControl {
     stop: AtomicBool,
     wake: EventFd,
 }
 
 /// Attempts' memory on its way back to the reader.
-pub type Pool = Receiver<Box<Attempt>>;
+pub(super) type Pool = Receiver<Box<Attempt>>;
 
 impl ReaderControl {
     /// A reader that is to run.
     ///
     /// # Errors
     /// No descriptor is left.
-    pub fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         Ok(Self { stop: AtomicBool::new(false), wake })
     }
 
     /// The reader answers what waits and ends.
-    pub fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         // An event descriptor that is full is readable, which is all that is wanted.
         let _written = self.wake.write(1);
@@ -55,7 +55,7 @@ impl ReaderControl {
 ///
 /// # Errors
 /// The group can't be read any more; the caller must not go on as if it could.
-pub fn read_events<I: Identify, S: Sink>(
+pub(super) fn read_events<I: Identify, S: Sink>(
     group: &Arc<Group>,
     control: &ReaderControl,
     shared: &Arc<Shared<S>>,
@@ -95,7 +95,7 @@ pub fn read_events<I: Identify, S: Sink>(
 }
 
 /// Completes jobs until the reader is gone and the queue is empty.
-pub fn take_evidence<I: Identify, S: Sink>(
+pub(super) fn take_evidence<I: Identify, S: Sink>(
     jobs: &Receiver<Job<PendingExec>>,
     pool: &Sender<Box<Attempt>>,
     mut pipeline: Pipeline<I, S>,
@@ -109,10 +109,7 @@ pub fn take_evidence<I: Identify, S: Sink>(
 }
 
 fn from_pool(pool: &Pool) -> Box<Attempt> {
-    match pool.try_recv() {
-        Ok(attempt) => attempt,
-        Err(TryRecvError::Empty | TryRecvError::Disconnected) => Box::default(),
-    }
+    pool.try_recv().unwrap_or_default()
 }
 
 fn wait(group: BorrowedFd<'_>, wake: BorrowedFd<'_>) -> io::Result<()> {

@@ -13,24 +13,24 @@ use crate::event::{Pid, Uid};
 
 /// The signals that the guard acts on, as a descriptor to poll.
 #[derive(Debug)]
-pub struct Signals {
+pub(super) struct Signals {
     delivery: SignalDelivery<UnixStream, WithOrigin>,
 }
 
 /// One signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received {
+pub(super) struct Received {
     /// What is asked for.
-    pub order: Order,
+    pub(super) order: Order,
     /// The signal's name.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// Who sent it: process and real user id (siginfo_t); `None` where the kernel did.
-    pub sender: Option<(Pid, Uid)>,
+    pub(super) sender: Option<(Pid, Uid)>,
 }
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub(super) enum Order {
     /// SIGTERM, SIGINT.
     Stop,
     /// SIGHUP.
@@ -42,7 +42,7 @@ impl Signals {
     ///
     /// # Errors
     /// No descriptor is left, or the kernel refuses a handler.
-    pub fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         let delivery =
             SignalDelivery::with_pipe(read, write, WithOrigin::default(), [SIGTERM, SIGINT, SIGHUP])?;
@@ -50,7 +50,7 @@ impl Signals {
     }
 
     /// The signals that came since the last call. Does not block.
-    pub fn received(&mut self) -> Vec<Received> {
+    pub(super) fn received(&mut self) -> Vec<Received> {
         let origins = self.delivery.pending();
         origins
             .map(|origin| Received {

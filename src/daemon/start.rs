@@ -303,7 +303,7 @@ fn leave(
         }
         Err(error) => Err(StartError::System { what: "wait for signals", error }),
     };
-    log.close(Duration::from_millis(200));
+    // close
     let socket = keep(&steward.keeper).config().control.socket.clone();
     remove_socket(&socket);
     result
@@ -372,10 +372,7 @@ fn say(line: &str) {
 }
 
 fn of_control(error: server::Error) -> StartError {
-    match error {
-        server::Error::Held { .. } => StartError::Busy(error),
-        other => StartError::Control(other),
-    }
+    if matches!(error, server::Error::Held { .. }) { StartError::Busy(error) } else { StartError::Control(error) }
 }
 
 fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {

@@ -11,8 +11,8 @@ use shmguard::daemon::live::{self, Current, Live};
 use shmguard::daemon::pipeline::{Duty, Identify, Pipeline, Shared, Sink};
 use shmguard::decide::Settings;
 use shmguard::event::{
-    Arguments, Attempt, Cause, Credentials, Device, Fact, FileFacts, Gid, Groups, Mode, Pid, Response, Settled,
-    Texts, Uid, Users,
+    Arguments, Attempt, Cause, Credentials, Device, Fact, FileFacts, Gid, Groups, Mode, Pid, Response,
+    Settled, Texts, Uid, Users,
 };
 use shmguard::policy::{Generation, Source, compile};
 use shmguard::record::format::{self, Frame};
@@ -57,34 +57,36 @@ pub struct FakeIdentify {
     pub journal: Journal,
 }
 
+#[derive(Clone)]
 pub struct FakeSink {
     pub journal: Journal,
-    pub broken: AtomicBool,
-    next: AtomicU64,
+    pub broken: Arc<AtomicBool>,
+    next: Arc<AtomicU64>,
     host: Host,
 }
 
 /// A pipeline and everything that can be seen of it.
 pub struct Bench {
-    pub pipeline: Pipeline<FakeIdentify, Arc<FakeSink>>,
-    pub shared: Arc<Shared<Arc<FakeSink>>>,
-    pub sink: Arc<FakeSink>,
+    pub pipeline: Pipeline<FakeIdentify, FakeSink>,
+    pub shared: Arc<Shared<FakeSink>>,
+    pub sink: FakeSink,
     pub journal: Journal,
 }
 
 pub fn bench(mode: Mode, rules: &str, script: Script) -> Bench {
-    let generation = compile(&[Source { file: None, text: rules }], rules.is_empty()).expect("the test's rules hold");
+    let generation =
+        compile(&[Source { file: None, text: rules }], rules.is_empty()).expect("the test's rules hold");
     bench_of(mode, generation, script, false)
 }
 
 pub fn bench_of(mode: Mode, generation: Generation, script: Script, full_evidence: bool) -> Bench {
     let journal = Journal::default();
-    let sink = Arc::new(FakeSink {
+    let sink = FakeSink {
         journal: Arc::clone(&journal),
-        broken: AtomicBool::new(false),
-        next: AtomicU64::new(1),
+        broken: Arc::default(),
+        next: Arc::new(AtomicU64::new(1)),
         host: Host::read(),
-    });
+    };
     let shared = Arc::new(Shared {
         current: Current::new(Live {
             hits: live::hits(&generation, None),
@@ -97,7 +99,7 @@ pub fn bench_of(mode: Mode, generation: Generation, script: Script, full_evidenc
             users: Arc::new(Users::default()),
         }),
         counters: Counters::default(),
-        sink: Arc::clone(&sink),
+        sink: sink.clone(),
     });
     let identify = FakeIdentify { script, journal: Arc::clone(&journal) };
     Bench { pipeline: Pipeline::new(identify, Arc::clone(&shared)), shared, sink, journal }
@@ -229,7 +231,7 @@ impl Identify for FakeIdentify {
     }
 }
 
-impl Sink for Arc<FakeSink> {
+impl Sink for FakeSink {
     fn attempt(&self, entry: &Entry<'_>) -> Result<u64, NotRecorded> {
         let sequence = self.next.fetch_add(1, Ordering::Relaxed);
         if self.broken.load(Ordering::Relaxed) {
