@@ -381,6 +381,17 @@ fn log(section: &mut Section<'_, '_>, log: &mut Log) {
     });
 }
 
+/// Every key with its section ("" is the top), for those who must name them all: manual, default file.
+pub fn keys() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let is_section = |section: &str, key: &str| {
+        let full = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
+        KEYS.iter().any(|(name, _)| *name == full)
+    };
+    KEYS.iter()
+        .flat_map(|(section, keys)| keys.iter().map(|key| (*section, *key)))
+        .filter(move |(section, key)| !is_section(section, key))
+}
+
 /// Every section and its keys, for the check of names and for suggestions.
 const KEYS: [(&str, &[&str]); 9] = [
     (
