@@ -134,8 +134,10 @@ impl Groups {
     pub const NAMESPACES: Self = Self(1 << 9);
     /// Command lines of other processes (`args` of previous, parent and leaders): read from their memory, can block.
     pub const COMMAND_LINES: Self = Self(1 << 10);
+    /// `Subject::gains_privilege` and `Object::capabilities` alone, which mostly cost less than PRIVILEGES.
+    pub const GAIN: Self = Self(1 << 11);
     /// Everything.
-    pub const ALL: Self = Self((1 << 11) - 1);
+    pub const ALL: Self = Self((1 << 12) - 1);
     /// What reads another process's memory, and so is never done by the thread that reads events.
     pub const MAY_BLOCK: Self = Self(Self::ARGUMENTS.0 | Self::COMMAND_LINES.0 | Self::HASH.0);
 

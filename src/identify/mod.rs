@@ -1,1 +1,299 @@
-//! identify: stub
+//! From a thread's number and a file's descriptor to who attempts what.
+//!
+//! Owns how the kernel is asked, and that every answer is a fact, an absence or an unknown with its cause; judges
+//! nothing and names nobody. The essential facts cost few system calls, never block and never touch another
+//! process's memory ([`Identifier::essential`], for the thread that reads events); all others come in groups, when
+//! somebody asks ([`Identifier::fetch`]). Called by `daemon`, one [`Identifier`] for each thread that looks.
+
+mod arguments;
+mod aside;
+mod further;
+mod inner;
+mod object;
+mod outcome;
+mod parse;
+mod proc;
+mod subject;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use self::aside::Aside;
+use self::object::{Asking, Files};
+use self::outcome::SetId;
+use self::parse::status;
+use self::proc::Proc;
+use crate::event::{Attempt, Cause, Credentials, Fact, FileFacts, Object, Pid, Subject, Uid};
+use crate::sys::statx::{self, Want};
+use crate::sys::{namespaces, pidfd, statmount};
+use crate::watch::plan::{Placement, Scope};
+
+/// Asks the kernel about attempts, keeping what can be kept: directories, buffers, and a thread for what can block.
+///
+/// Belongs to the process that made it: after a fork the child makes its own.
+#[derive(Debug)]
+pub struct Identifier {
+    proc: Arc<Proc>,
+    files: Files,
+    features: Features,
+    aside: Aside,
+    environment: bool,
+    /// Whatever is being read.
+    text: Vec<u8>,
+    /// The two paths of [`Identifier::confirm`].
+    seen: Vec<u8>,
+    inner: Vec<u8>,
+}
+
+/// What the running kernel can tell. Tried, never concluded from its version: a sandbox can forbid what the kernel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// `pidfd_open(PIDFD_THREAD)` and `PIDFD_GET_INFO` (Linux 6.13); else /proc/TID/status.
+    pub thread_info: bool,
+    /// statmount(2) and unique mount ids (6.8); else mountinfo.
+    pub statmount: bool,
+    /// statmount(2) in other mount namespaces (6.11).
+    pub foreign_statmount: bool,
+    /// statx(2) tells mount ids (5.8); else /proc/self/fdinfo.
+    pub statx_mount_id: bool,
+}
+
+/// Why there can be no [`Identifier`].
+#[derive(Debug)]
+pub enum IdentifyError {
+    /// A directory of /proc could not be opened.
+    Open {
+        /// Which.
+        path: &'static str,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl Identifier {
+    /// Opens what is kept, and tries what the kernel can.
+    pub fn new() -> Result<Self, IdentifyError> {
+        Self::with(Features::probe())
+    }
+
+    /// The same, using no more of the kernel than `features`: older kernels are tested on newer ones with it.
+    pub fn with(features: Features) -> Result<Self, IdentifyError> {
+        let proc = Proc::open().map_err(|error| IdentifyError::Open { path: "/proc", error })?;
+        Ok(Self {
+            proc: Arc::new(proc),
+            files: Files::open()?,
+            features,
+            aside: Aside::default(),
+            environment: false,
+            text: Vec::with_capacity(4096),
+            seen: Vec::with_capacity(4096),
+            inner: Vec::with_capacity(4096),
+        })
+    }
+
+    /// What of the kernel is used.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// Whether the group ARGUMENTS reads the environment too, which it does not by default: it is long and holds
+    /// secrets.
+    pub fn read_environment(&mut self, wanted: bool) {
+        self.environment = wanted;
+    }
+
+    /// Makes `attempt` the one of `thread` (from the event; 0 for a task outside our pid namespace) on `file` (the
+    /// event's descriptor): fills every essential fact, and makes all others unread.
+    ///
+    /// Never blocks, never touches another process's memory, and allocates nothing once `attempt` has been used. For
+    /// a file outside every watched directory the subject stays unread. `attempt.at` is the caller's.
+    pub fn essential(
+        &mut self,
+        thread: i32,
+        file: BorrowedFd<'_>,
+        scope: &Scope,
+        attempt: &mut Attempt,
+    ) -> Placement {
+        forget(attempt);
+        let Attempt { subject, object, .. } = attempt;
+        let thread = (thread > 0).then_some(thread);
+        let asking = Asking { proc: &self.proc, features: self.features, thread };
+        self.files.identify(asking, &mut self.aside, file, object);
+        if let Fact::Known(facts) = &object.file {
+            let inner = object.inner.as_ref().map(Vec::as_slice);
+            if scope.name(facts.device, inner, &mut object.names) == Placement::Outside {
+                return Placement::Outside;
+            }
+        }
+        subject::identify(&self.proc, self.features, thread, &mut self.text, subject);
+        self.predict(thread, file, subject, object);
+        Placement::Inside
+    }
+
+    /// Whether `file` still is where `attempt` says. Asked only when a rule is about to allow because of where it is:
+    /// the path was made of two answers of the kernel, and whoever moves mounts or renames directories between the
+    /// two could make up a path that never was.
+    ///
+    /// Looks several times, and in our own mount namespace at the name itself: the very file must stand there (one
+    /// without a name cannot). `false` for an unknown place. Does not block.
+    pub fn confirm(&mut self, file: BorrowedFd<'_>, attempt: &Attempt) -> bool {
+        let object = &attempt.object;
+        let (Some(inner), Some(facts)) = (object.inner.known(), object.file.known()) else { return false };
+        let thread = attempt.subject.thread.known().map(|Pid(id)| *id);
+        let asking = Asking { proc: &self.proc, features: self.features, thread };
+        let mut last = None;
+        for _ in 0..LOOKS {
+            let Ok(stat) = statx::of(file, self.features.mount_id()) else { return false };
+            let look = self.files.look(asking, &mut self.aside, file, &stat, &mut self.seen, &mut self.inner);
+            if look.inner.is_err() || self.inner != *inner || look.deleted != object.deleted {
+                return false;
+            }
+            last = Some(stat);
+        }
+        let deleted = object.deleted == Fact::Known(true);
+        last.is_some_and(|stat| deleted || self.files.stands(&stat, facts.device, inner, object.names.iter()))
+    }
+
+    /// The user and the group after the exec.
+    fn predict(
+        &mut self,
+        thread: Option<i32>,
+        file: BorrowedFd<'_>,
+        subject: &mut Subject,
+        object: &mut Object,
+    ) {
+        let caller = match &subject.credentials {
+            Fact::Known(caller) => *caller,
+            Fact::Absent | Fact::Unread => return,
+            Fact::Unknown(cause) => {
+                subject.group = Fact::Unknown(*cause);
+                subject.user = self.suspect(thread, *cause);
+                return;
+            }
+        };
+        match object.file.clone() {
+            Fact::Known(facts) => {
+                let bits = self.set_id(thread, file, &caller, &facts, object);
+                subject.user = Fact::Known(outcome::user(&caller, &facts, bits));
+                subject.group = Fact::Known(outcome::group(&caller, &facts, bits));
+            }
+            Fact::Absent | Fact::Unread => {}
+            Fact::Unknown(cause) => {
+                // It may be set-uid: only for root is that no question.
+                let root = caller.ruid == Uid::ROOT || caller.euid == Uid::ROOT;
+                subject.user = if root { Fact::Known(Uid::ROOT) } else { Fact::Unknown(cause) };
+                subject.group = Fact::Unknown(cause);
+            }
+        }
+    }
+
+    /// Without credentials: the effective user is told even when there is no descriptor left to read a file. Only
+    /// root is sure then, for another's real user may still be root.
+    fn suspect(&self, thread: Option<i32>, cause: Cause) -> Fact<Uid> {
+        match thread.map(|id| self.proc.owner(id)) {
+            Some(Ok(Uid::ROOT)) if cause != Cause::Gone => Fact::Known(Uid::ROOT),
+            _ => Fact::Unknown(cause),
+        }
+    }
+
+    /// Whether the file's set-id bits may count; asked only where there are some that would change something.
+    fn set_id(
+        &mut self,
+        thread: Option<i32>,
+        file: BorrowedFd<'_>,
+        caller: &Credentials,
+        facts: &FileFacts,
+        object: &mut Object,
+    ) -> SetId {
+        let changes =
+            facts.is_set_uid() && facts.uid != caller.euid || facts.is_set_gid() && facts.gid != caller.egid;
+        if !changes || object::nosuid(file, object) == Fact::Known(true) {
+            return SetId::Ignored;
+        }
+        let read = thread.map(|id| self.proc.read(id, "status", &mut self.text));
+        let privileges = match read {
+            Some(Ok(())) => status::parse(&self.text).and_then(|status| status.privileges),
+            Some(Err(_)) | None => None,
+        };
+        match privileges {
+            Some(privileges) if privileges.no_new_privs => SetId::Ignored,
+            Some(_) | None => SetId::Honoured,
+        }
+    }
+}
+
+impl Features {
+    /// Tries each on ourselves.
+    #[must_use]
+    pub fn probe() -> Self {
+        let thread = nix::unistd::gettid().as_raw();
+        let thread_info = pidfd::open_thread(thread).and_then(|fd| pidfd::info(fd.as_fd()));
+        let space = std::fs::File::open("/proc/thread-self/ns/mnt");
+        let root = std::fs::File::open("/").and_then(|root| statx::of(root.as_fd(), Want::Unique));
+        let mut answer = vec![0; 64 * 1024];
+        let (mut statmount, mut foreign, mut said) = (false, false, false);
+        if let Ok(root) = root {
+            said = root.mount != statx::MountId::Unsaid;
+            if let statx::MountId::Unique(id) = root.mount {
+                statmount = statmount::statmount(id, None, &mut answer).is_ok();
+                let space = space.and_then(|space| namespaces::mount_namespace_id(space.as_fd()));
+                foreign = space.is_ok_and(|space| statmount::statmount(id, Some(space), &mut answer).is_ok());
+            }
+        }
+        Self {
+            thread_info: thread_info.is_ok_and(|info| info.pid == thread),
+            statmount,
+            foreign_statmount: statmount && foreign,
+            statx_mount_id: said,
+        }
+    }
+
+    /// Which mount id to ask statx for.
+    fn mount_id(self) -> Want {
+        match (self.statmount, self.statx_mount_id) {
+            (true, _) => Want::Unique,
+            (false, true) => Want::Recycled,
+            (false, false) => Want::Nothing,
+        }
+    }
+}
+
+impl fmt::Display for IdentifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open { path, .. } => write!(f, "cannot open {path}"),
+        }
+    }
+}
+
+impl std::error::Error for IdentifyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Open { error, .. } => Some(error),
+        }
+    }
+}
+
+/// Makes every fact of the last attempt unread, except those that are filled in any case: their buffers stay.
+fn forget(attempt: &mut Attempt) {
+    let Attempt { at: _, subject, object } = attempt;
+    *subject = Subject::default();
+    // Taken apart so that a new field cannot be forgotten here.
+    let Object { names, inner: _, seen: _, deleted, file, mount, capabilities, sha256 } = object;
+    names.clear();
+    *deleted = Fact::Unread;
+    *file = Fact::Unread;
+    mount.id = Fact::Unread;
+    mount.nosuid = Fact::Unread;
+    *capabilities = Fact::Unread;
+    *sha256 = Fact::Unread;
+}
+
+/// How often [`Identifier::confirm`] looks. Each look is two questions in turn; to deceive it, the mover would have
+/// to be in step with all of them.
+const LOOKS: usize = 4;

@@ -5,6 +5,18 @@
 
 pub mod clock;
 pub mod fanotify;
+pub mod links;
+pub mod mapping;
+pub mod memory;
 pub mod mounts;
+pub mod namespaces;
+pub mod pidfd;
 pub mod scheduling;
 pub mod shared;
+pub mod statmount;
+pub mod statx;
+pub mod tasks;
+pub mod xattr;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,0 +1,500 @@
+//! The further groups of facts, each fetched only when a rule or the record asks.
+//!
+//! All facts of the caller come through one directory of /proc, so they are of one task. What reads another process's
+//! memory, or a whole file, is done [aside](super::aside) and given up at the deadline; a value that comes later is
+//! never written into the attempt.
+
+use std::ffi::CStr;
+use std::ops::BitOr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::uio::pread;
+use nix::time::{ClockId, clock_gettime};
+use sha2::{Digest, Sha256};
+
+use super::outcome::{self, Sets};
+use super::parse::capability::FileCapabilities;
+use super::parse::{bracketed, capability, cgroup, decimal, stat, status};
+use super::proc::{Task, cause, fact};
+use super::{Identifier, arguments, object, subject};
+use crate::event::{
+    Arguments, Attempt, Cause, Fact, Groups, Image, Login, Namespaces, Object, Pid, Process, Subject, Texts,
+    Timestamp, Uid,
+};
+use crate::sys::statx::{self, Want};
+use crate::sys::{tasks, xattr};
+
+impl Identifier {
+    /// Fills the facts of `groups` for an attempt whose essential facts are there. COMMAND_LINES brings PREVIOUS and
+    /// PARENT with it, and covers the leaders where they are asked for or known.
+    ///
+    /// The groups of [`Groups::MAY_BLOCK`] are unknown (`Late`) where they are not there before `deadline`; the others
+    /// do not wait for anybody. Where the caller has ended, everything about it is unknown (`Gone`).
+    pub fn fetch(&mut self, groups: Groups, file: BorrowedFd<'_>, attempt: &mut Attempt, deadline: Instant) {
+        let mut groups = groups;
+        if groups.contains(Groups::COMMAND_LINES) {
+            groups |= Groups::PREVIOUS | Groups::PARENT;
+        }
+        let thread = match &attempt.subject.thread {
+            Fact::Known(Pid(id)) => Ok(*id),
+            Fact::Unknown(cause) => Err(*cause),
+            Fact::Absent | Fact::Unread => Err(Cause::Unsteady),
+        };
+        // The first look at a task's directory is dear, and two groups do without.
+        let from_directory = groups.without(Groups::GAIN | Groups::HASH);
+        match thread
+            .and_then(|id| if from_directory.is_empty() { Ok(None) } else { self.proc.task(id).map(Some) })
+        {
+            Ok(Some(task)) => self.of_task(groups, &task, attempt),
+            Ok(None) => {}
+            Err(cause) => give_up(from_directory, cause, &mut attempt.subject),
+        }
+        if groups.intersects(Groups::PRIVILEGES | Groups::GAIN) {
+            self.gain(thread, file, attempt);
+        }
+        self.aside(groups, file, attempt, deadline);
+    }
+
+    fn of_task(&mut self, groups: Groups, task: &Task, attempt: &mut Attempt) {
+        if groups.contains(Groups::PREVIOUS) {
+            attempt.subject.previous =
+                Fact::Known(Image { executable: executable(task), args: Fact::Unread });
+        }
+        if groups.contains(Groups::PARENT) {
+            // Before our own stat: that shows whether this still was the parent after we had looked at it.
+            attempt.subject.parent = self.process_of(&attempt.subject.parent_pid.clone());
+        }
+        if groups.intersects(Groups::PARENT | Groups::LOGIN | Groups::LEADERS) {
+            self.stat(groups, task, attempt);
+        }
+        let subject = &mut attempt.subject;
+        if groups.contains(Groups::PRIVILEGES) {
+            let read = task.read(c"status", &mut self.text);
+            self.privileges(read, subject);
+        }
+        if groups.contains(Groups::LOGIN) {
+            subject.login = self.login(task);
+        }
+        if groups.contains(Groups::CGROUP) {
+            self.cgroup(task, subject);
+        }
+        if groups.contains(Groups::DIRECTORY) {
+            subject.directory = link(task, c"cwd");
+        }
+        if groups.contains(Groups::NAMESPACES) {
+            subject.namespaces = fact(self.namespaces(task));
+        }
+    }
+
+    /// What stat tells, and the leaders that it names.
+    fn stat(&mut self, groups: Groups, task: &Task, attempt: &mut Attempt) {
+        let Attempt { at, subject, .. } = attempt;
+        let read = task.read(c"stat", &mut self.text);
+        let stat = match read.and_then(|()| stat::parse(&self.text).ok_or(Cause::Unsteady)) {
+            Ok(stat) if began_after(stat.start, *at) => Err(Cause::Gone),
+            other => other,
+        };
+        let stat = match stat {
+            Ok(stat) => stat,
+            Err(cause) => return without_stat(groups, cause, subject),
+        };
+        subject.name = Fact::Known(stat.name.to_vec());
+        subject.start = Fact::Known(stat.start);
+        subject.interactive = Fact::Known(stat.interactive);
+        let parent = if stat.parent > 0 { Fact::Known(Pid(stat.parent)) } else { Fact::Absent };
+        if groups.contains(Groups::PARENT) && parent != subject.parent_pid {
+            subject.parent = Fact::Unknown(Cause::Unsteady);
+        }
+        if groups.contains(Groups::LEADERS) {
+            let (group, session) = (stat.group, stat.session);
+            subject.group_leader = self.leader(group);
+            subject.session_leader = self.leader(session);
+            subject.entry_leader = self.entry_leader(&subject.process.clone());
+        }
+    }
+
+    fn leader(&mut self, id: i32) -> Fact<Process> {
+        if id > 0 { Fact::Known(self.process(id)) } else { Fact::Absent }
+    }
+
+    /// The nearest of the process and its ancestors whose parent is init, or that is the first of a pid namespace.
+    fn entry_leader(&mut self, process: &Fact<Pid>) -> Fact<Process> {
+        let mut id = match process {
+            Fact::Known(Pid(id)) => *id,
+            Fact::Unknown(cause) => return Fact::Unknown(*cause),
+            Fact::Absent | Fact::Unread => return Fact::Unknown(Cause::Unsteady),
+        };
+        for _ in 0..ANCESTORS {
+            let read = self.proc.read(id, "status", &mut self.text);
+            let status = match read.and_then(|()| status::parse(&self.text).ok_or(Cause::Unsteady)) {
+                Ok(status) => status,
+                Err(cause) => return Fact::Unknown(cause),
+            };
+            // 0: of our own namespace's first process, and of one that was put into it from outside.
+            if status.parent <= 1 || status.first_of_namespace {
+                return Fact::Known(self.process(id));
+            }
+            id = status.parent;
+        }
+        Fact::Unknown(Cause::TooLong)
+    }
+
+    fn process_of(&mut self, id: &Fact<Pid>) -> Fact<Process> {
+        match id {
+            Fact::Known(Pid(id)) => Fact::Known(self.process(*id)),
+            Fact::Absent => Fact::Absent,
+            Fact::Unknown(cause) => Fact::Unknown(*cause),
+            Fact::Unread => Fact::Unknown(Cause::Unsteady),
+        }
+    }
+
+    /// Another process. What it is called, runs and may is each known or unknown for itself.
+    fn process(&mut self, id: i32) -> Process {
+        let mut process = Process { pid: Fact::Known(Pid(id)), ..Process::default() };
+        let opened = self.proc.task(id);
+        let task = match &opened {
+            Ok(task) => task,
+            Err(cause) => {
+                process.name = Fact::Unknown(*cause);
+                process.image.executable = Fact::Unknown(*cause);
+                process.credentials = Fact::Unknown(*cause);
+                process.directory = Fact::Unknown(*cause);
+                process.interactive = Fact::Unknown(*cause);
+                process.start = Fact::Unknown(*cause);
+                return process;
+            }
+        };
+        process.image.executable = executable(task);
+        process.directory = link(task, c"cwd");
+        let read = task.read(c"stat", &mut self.text);
+        match read.and_then(|()| stat::parse(&self.text).ok_or(Cause::Unsteady)) {
+            Ok(stat) => {
+                process.name = Fact::Known(stat.name.to_vec());
+                process.interactive = Fact::Known(stat.interactive);
+                process.start = Fact::Known(stat.start);
+            }
+            Err(cause) => {
+                process.name = Fact::Unknown(cause);
+                process.interactive = Fact::Unknown(cause);
+                process.start = Fact::Unknown(cause);
+            }
+        }
+        let ids = subject::ids(&self.proc, self.features, id, &mut self.text);
+        process.credentials = fact(ids.map(|ids| ids.credentials));
+        process
+    }
+
+    /// What status tells, which was just read into `self.text`.
+    fn privileges(&self, read: Result<(), Cause>, subject: &mut Subject) {
+        let status = match read.and_then(|()| status::parse(&self.text).ok_or(Cause::Unsteady)) {
+            // Another process has been given the number.
+            Ok(status) if subject.process.known().is_some_and(|id| *id != Pid(status.process)) => {
+                Err(Cause::Gone)
+            }
+            other => other,
+        };
+        subject.privileges = match status {
+            Ok(status) => {
+                let mut name = Vec::with_capacity(status.name.len());
+                status::unescape_name(status.name, &mut name);
+                subject.name = Fact::Known(name);
+                fact(status.privileges.ok_or(Cause::Unsupported))
+            }
+            Err(cause) => Fact::Unknown(cause),
+        };
+    }
+
+    /// Whether the new program holds capabilities that its user does not give it.
+    ///
+    /// Mostly it does not, and two cheap questions show it: the file's attribute, and capget(2), for what is not both
+    /// permitted and inheritable cannot be ambient. Only otherwise is status read.
+    fn gain(&mut self, thread: Result<i32, Cause>, file: BorrowedFd<'_>, attempt: &mut Attempt) {
+        let Attempt { subject, object, .. } = attempt;
+        let gift = gift(file, object);
+        subject.gains_privilege = match (thread, gift) {
+            (Err(cause), _) => Fact::Unknown(cause),
+            (Ok(id), gift) => match (self.sets(id, gift.as_ref().ok().copied().flatten(), subject), gift) {
+                (Err(cause), _) => Fact::Unknown(cause),
+                (Ok(sets), Ok(gift)) => Fact::Known(outcome::gains(gift, &sets)),
+                (Ok(sets), Err(cause)) => {
+                    if outcome::gains(None, &sets) {
+                        Fact::Known(true)
+                    } else {
+                        Fact::Unknown(cause)
+                    }
+                }
+            },
+        };
+    }
+
+    /// The caller's sets, as exactly as the answer needs them.
+    fn sets(
+        &mut self,
+        id: i32,
+        gift: Option<FileCapabilities>,
+        subject: &mut Subject,
+    ) -> Result<Sets, Cause> {
+        if subject.privileges.is_unread() {
+            let told = tasks::capabilities(id).map_err(cause)?;
+            let none = Sets {
+                permitted: told.permitted,
+                inheritable: told.inheritable,
+                bounding: u64::MAX,
+                ambient: told.permitted & told.inheritable,
+                no_new_privs: false,
+            };
+            // Were this more than there is: it is nothing.
+            if !outcome::gains(gift, &none) {
+                return Ok(none);
+            }
+            let read = self.proc.read(id, "status", &mut self.text);
+            self.privileges(read, subject);
+        }
+        match &subject.privileges {
+            Fact::Known(privileges) => Ok(Sets {
+                permitted: privileges.permitted.0,
+                inheritable: privileges.inheritable.0,
+                bounding: privileges.bounding.0,
+                ambient: privileges.ambient.0,
+                no_new_privs: privileges.no_new_privs,
+            }),
+            Fact::Unknown(cause) => Err(*cause),
+            Fact::Absent | Fact::Unread => Err(Cause::Unsteady),
+        }
+    }
+
+    fn login(&mut self, task: &Task) -> Fact<Login> {
+        let mut number = |file| match task.read(file, &mut self.text) {
+            Ok(()) => match decimal::<u32>(self.text.trim_ascii()) {
+                Some(u32::MAX) => Ok(None),
+                Some(number) => Ok(Some(number)),
+                None => Err(Cause::Unsteady),
+            },
+            // A kernel without audit has no such file.
+            Err(Cause::Gone) if task.is_there() => Err(Cause::Unsupported),
+            Err(cause) => Err(cause),
+        };
+        let login = number(c"loginuid")
+            .and_then(|user| Ok(Login { user: user.map(Uid), session: number(c"sessionid")? }));
+        fact(login)
+    }
+
+    fn cgroup(&mut self, task: &Task, subject: &mut Subject) {
+        let read = task.read(c"cgroup", &mut self.text);
+        match read.map(|()| cgroup::path(&self.text)) {
+            Ok(Some(path)) => {
+                subject.cgroup = Fact::Known(path.to_vec());
+                subject.container =
+                    cgroup::container(path).map_or(Fact::Absent, |id| Fact::Known(id.to_vec()));
+            }
+            Ok(None) => (subject.cgroup, subject.container) = (Fact::Absent, Fact::Absent),
+            // A kernel without cgroups has no such file.
+            Err(Cause::Gone) if task.is_there() => {
+                (subject.cgroup, subject.container) = (Fact::Absent, Fact::Absent);
+            }
+            Err(cause) => (subject.cgroup, subject.container) = (Fact::Unknown(cause), Fact::Unknown(cause)),
+        }
+    }
+
+    fn namespaces(&mut self, task: &Task) -> Result<Namespaces, Cause> {
+        let mut number = |link| {
+            task.link(link, &mut self.text)?;
+            bracketed(&self.text).ok_or(Cause::Unsteady)
+        };
+        Ok(Namespaces { mount: number(c"ns/mnt")?, pid: number(c"ns/pid")?, user: number(c"ns/user")? })
+    }
+
+    /// The groups that can block. Each gets at most half of the time that is left to those before it, so that one
+    /// which hangs does not take the others with it.
+    fn aside(&mut self, groups: Groups, file: BorrowedFd<'_>, attempt: &mut Attempt, deadline: Instant) {
+        if groups.contains(Groups::ARGUMENTS) {
+            attempt.subject.arguments = self.arguments(&attempt.subject, half(deadline));
+        }
+        if groups.contains(Groups::COMMAND_LINES) {
+            self.command_lines(&mut attempt.subject, deadline);
+        }
+        if groups.contains(Groups::HASH) {
+            attempt.object.sha256 = self.hash(file, deadline);
+        }
+    }
+
+    fn arguments(&mut self, subject: &Subject, deadline: Instant) -> Fact<Arguments> {
+        let id = match &subject.thread {
+            Fact::Known(Pid(id)) => *id,
+            Fact::Unknown(cause) => return Fact::Unknown(*cause),
+            Fact::Absent | Fact::Unread => return Fact::Unknown(Cause::Unsteady),
+        };
+        let parent = subject.parent_pid.known().map(|Pid(id)| *id);
+        let (proc, environment) = (Arc::clone(&self.proc), self.environment);
+        let read = self.aside.run(deadline, move || arguments::read(&proc, id, parent, environment));
+        fact(read.unwrap_or(Err(Cause::Late)))
+    }
+
+    fn command_lines(&mut self, subject: &mut Subject, deadline: Instant) {
+        if let (Fact::Known(image), Fact::Known(Pid(id))) = (&mut subject.previous, &subject.thread) {
+            image.args = self.command_line(*id, half(deadline));
+        }
+        let Subject { parent, group_leader, session_leader, entry_leader, .. } = subject;
+        for process in [parent, group_leader, session_leader, entry_leader] {
+            if let Fact::Known(Process { pid: Fact::Known(Pid(id)), image, .. }) = process {
+                image.args = self.command_line(*id, half(deadline));
+            }
+        }
+    }
+
+    fn command_line(&mut self, id: i32, deadline: Instant) -> Fact<Texts> {
+        let proc = Arc::clone(&self.proc);
+        let read = self.aside.run(deadline, move || {
+            let mut text = Vec::new();
+            proc.read_all(id, "cmdline", arguments::BYTES, &mut text)?;
+            Ok(arguments::split(&text))
+        });
+        fact(read.unwrap_or(Err(Cause::Late)))
+    }
+
+    fn hash(&mut self, file: BorrowedFd<'_>, deadline: Instant) -> Fact<[u8; 32]> {
+        let Ok(file) = file.try_clone_to_owned() else { return Fact::Unknown(Cause::Failed(libc::EMFILE)) };
+        let read = self.aside.run(deadline, move || sha256(&file, deadline));
+        fact(read.unwrap_or(Err(Cause::Late)))
+    }
+}
+
+/// What the file gives to whoever executes it, where the mount lets it.
+fn gift(file: BorrowedFd<'_>, object: &mut Object) -> Result<Option<FileCapabilities>, Cause> {
+    // The longest of the kernel's versions has 24 bytes.
+    let mut attribute = [0; 64];
+    match xattr::read(file, c"security.capability", &mut attribute) {
+        Ok(length) => {
+            object.capabilities = Fact::Known(true);
+            if object::nosuid(file, object) == Fact::Known(true) {
+                return Ok(None);
+            }
+            // One that we cannot read may give all.
+            let all = FileCapabilities { permitted: u64::MAX, inheritable: 0 };
+            Ok(Some(attribute.get(..length).and_then(capability::parse).unwrap_or(all)))
+        }
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENODATA | libc::EOPNOTSUPP)) => {
+            object.capabilities = Fact::Known(false);
+            Ok(None)
+        }
+        Err(error) => {
+            let cause = cause(error);
+            object.capabilities = Fact::Unknown(cause);
+            Err(cause)
+        }
+    }
+}
+
+/// SHA-256 of the content as it is now. It can be written to until the exec goes on.
+fn sha256(file: &OwnedFd, deadline: Instant) -> Result<[u8; 32], Cause> {
+    let size = statx::of(file.as_fd(), Want::Nothing).map_err(cause)?.size;
+    // A sparse file can be of any size at no cost to its owner.
+    if size > HASHED {
+        return Err(Cause::TooLong);
+    }
+    let mut hash = Sha256::new();
+    let mut block = vec![0; BLOCK];
+    let mut offset = 0;
+    loop {
+        let read = pread(file, &mut block, offset).map_err(|errno| cause(errno.into()))?;
+        let Some(content) = block.get(..read).filter(|content| !content.is_empty()) else { break };
+        hash.update(content);
+        offset = i64::try_from(read).ok().and_then(|read| offset.checked_add(read)).ok_or(Cause::TooLong)?;
+        // It grows while we read.
+        if offset.unsigned_abs() > HASHED {
+            return Err(Cause::TooLong);
+        }
+        if Instant::now() >= deadline {
+            return Err(Cause::Late);
+        }
+    }
+    Ok(hash.finalize().into())
+}
+
+/// /proc/PID/exe as it reads. A kernel thread, and a program that the kernel is about to start, have none.
+fn executable(task: &Task) -> Fact<Vec<u8>> {
+    let read = link(task, c"exe");
+    if read == Fact::Unknown(Cause::Gone) && task.is_there() { Fact::Absent } else { read }
+}
+
+fn link(task: &Task, name: &CStr) -> Fact<Vec<u8>> {
+    let mut text = Vec::new();
+    fact(task.link(name, &mut text).map(|()| {
+        text.shrink_to_fit();
+        text
+    }))
+}
+
+/// Whether a task that started `start` nanoseconds after boot is younger than the event: then it is another one, with
+/// a number given anew. The start is rounded down, so it never seems younger than it is.
+fn began_after(start: u64, event: Timestamp) -> bool {
+    let now = |clock| clock_gettime(clock).map(|time| Duration::from(time).as_nanos());
+    let (Ok(wall), Ok(boot)) = (now(ClockId::CLOCK_REALTIME), now(ClockId::CLOCK_BOOTTIME)) else {
+        return false;
+    };
+    // start > event, on the clock that began with the boot: event + boot - wall.
+    event != Timestamp::default() && u128::from(start) + wall > u128::from(event.0) + boot
+}
+
+fn half(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now) / 2
+}
+
+fn without_stat(groups: Groups, cause: Cause, subject: &mut Subject) {
+    subject.name = Fact::Unknown(cause);
+    give_up(
+        [Groups::PARENT, Groups::LEADERS]
+            .into_iter()
+            .filter(|group| groups.contains(*group))
+            .fold(Groups::NONE, BitOr::bitor),
+        cause,
+        subject,
+    );
+    subject.start = Fact::Unknown(cause);
+    subject.interactive = Fact::Unknown(cause);
+}
+
+/// Makes unknown what the caller's directory would have told.
+fn give_up(groups: Groups, cause: Cause, subject: &mut Subject) {
+    if groups.intersects(Groups::PRIVILEGES | Groups::PARENT | Groups::LEADERS | Groups::LOGIN) {
+        subject.name = Fact::Unknown(cause);
+    }
+    if groups.contains(Groups::PRIVILEGES) {
+        subject.privileges = Fact::Unknown(cause);
+    }
+    if groups.contains(Groups::PREVIOUS) {
+        subject.previous = Fact::Unknown(cause);
+    }
+    if groups.contains(Groups::PARENT) {
+        subject.parent = Fact::Unknown(cause);
+        subject.start = Fact::Unknown(cause);
+    }
+    if groups.contains(Groups::LEADERS) {
+        subject.group_leader = Fact::Unknown(cause);
+        subject.session_leader = Fact::Unknown(cause);
+        subject.entry_leader = Fact::Unknown(cause);
+    }
+    if groups.contains(Groups::LOGIN) {
+        subject.login = Fact::Unknown(cause);
+        subject.interactive = Fact::Unknown(cause);
+    }
+    if groups.contains(Groups::CGROUP) {
+        subject.cgroup = Fact::Unknown(cause);
+        subject.container = Fact::Unknown(cause);
+    }
+    if groups.contains(Groups::DIRECTORY) {
+        subject.directory = Fact::Unknown(cause);
+    }
+    if groups.contains(Groups::NAMESPACES) {
+        subject.namespaces = Fact::Unknown(cause);
+    }
+}
+
+/// How many parents are asked for the entry leader.
+const ANCESTORS: usize = 64;
+/// The largest file that is hashed.
+const HASHED: u64 = 64 << 20;
+const BLOCK: usize = 128 * 1024;
