@@ -54,7 +54,10 @@ impl Appender {
     /// Appends to `file`, which is open for appending.
     pub(super) fn new(file: File) -> Self {
         let size = file.metadata().map(|metadata| metadata.len()).unwrap_or_default();
-        Self { file: Arc::new(file), size, unfinished: false }
+        let mut last = [b'\n'];
+        // A file that cannot be read here may hold half a line; one empty line too many does no harm.
+        let read = size == 0 || file.read_exact_at(&mut last, size - 1).is_ok();
+        Self { file: Arc::new(file), size, unfinished: !read || last != [b'\n'] }
     }
 
     /// Writes one line with one write(2). On an error nothing of it stays in the file, or, where even that fails, the
@@ -70,9 +73,19 @@ impl Appender {
         })
     }
 
+    /// Waits until what was written is on the disk.
+    pub(super) fn sync(&self) -> Result<(), Errno> {
+        self.file.sync_data().map_err(|error| errno(&error))
+    }
+
     /// The size as far as we know; others may have cut the file meanwhile.
     pub(super) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The size as it is.
+    pub(super) fn measure(&mut self) {
+        self.size = self.file.metadata().map_or(self.size, |metadata| metadata.len());
     }
 
     /// The file itself, for syncing outside of any lock.
@@ -164,6 +177,11 @@ impl Place {
             .map_err(|error| errno(&error))
     }
 
+    /// Cuts off a torn record.
+    pub(super) fn cut(&self, torn: &Torn) -> Result<(), Errno> {
+        append_to(&self.path)?.set_len(torn.at).map_err(|error| errno(&error))
+    }
+
     /// True while the path names `file`.
     pub(super) fn names(&self, file: &File) -> bool {
         let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
@@ -217,6 +235,7 @@ fn append_to(path: &Path) -> Result<File, Errno> {
     let open = |new: bool| {
         OpenOptions::new()
             .append(true)
+            .read(true)
             .create_new(new)
             .mode(0o640)
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY)

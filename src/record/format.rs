@@ -96,6 +96,20 @@ pub enum Case {
     Allowed,
 }
 
+/// How loud a readable line is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    /// Something promised does not hold.
+    Error,
+    /// Denied.
+    Warning,
+    /// Would have been denied; the guard itself changes.
+    Notice,
+    /// Allowed.
+    #[default]
+    Info,
+}
+
 impl Entry<'_> {
     /// What became of the attempt.
     #[must_use]
@@ -139,6 +153,17 @@ impl Case {
             Self::NotDelivered => "not-delivered",
             Self::Excepted => "excepted",
             Self::Allowed => "allowed",
+        }
+    }
+
+    /// How loud its readable line is.
+    #[must_use]
+    pub fn level(self) -> Level {
+        match self {
+            Self::NotDelivered => Level::Error,
+            Self::Denied => Level::Warning,
+            Self::WouldDeny => Level::Notice,
+            Self::Excepted | Self::Allowed => Level::Info,
         }
     }
 
@@ -193,6 +218,21 @@ pub fn attempt(line: &mut Vec<u8>, sequence: u64, entry: &Entry<'_>, frame: &Fra
 pub fn notice(line: &mut Vec<u8>, sequence: u64, at: Timestamp, notice: &Notice<'_>, host: &Host) {
     notice::write(line, sequence, at, notice, host);
 }
+
+/// True for a line about a matched attempt: denied, would-deny, not delivered, excepted. Looks at the first bytes alone,
+/// which are of fixed length up to the tag; nothing from outside stands before it.
+#[must_use]
+pub fn is_matched(line: &[u8]) -> bool {
+    let case = line
+        .get(BEFORE_TAG.len()..)
+        .filter(|_| line.starts_with(b"{\"@timestamp\":\""))
+        .and_then(|rest| rest.split(|byte| *byte == b'"').next())
+        .and_then(|name| std::str::from_utf8(name).ok())
+        .and_then(Case::named);
+    case.is_some_and(|case| case != Case::Allowed)
+}
+
+const BEFORE_TAG: &str = r#"{"@timestamp":"2026-01-15T10:22:31.123456789Z","tags":[""#;
 
 /// Appends one readable line about an attempt, without a newline: printable, and at most about 3,000 bytes, because
 /// long paths are cut short.

@@ -4,24 +4,49 @@
 //! the numbers. May not wait for anything but that write. Called by every thread that settles attempts.
 
 use super::Host;
-use super::file::{Appender, Place};
+use super::alerts::Alerts;
+use super::feeder::{Count, Feeder, Outlet, Queue};
+use super::file::{Appender, Place, errno};
 use super::format::{self, Entry, Frame, Notice, Redact};
+use super::journal::{self, Journal};
+use super::keeper::{Bell, Keeper};
 use super::settings::{FileSettings, Settings, Stderr, Sync};
 use super::stderr::NonBlocking;
+use super::syslog::Syslog;
+use super::terminal::Terminal;
 use crate::event::Timestamp;
 use nix::errno::Errno;
 use std::fmt;
+use std::fs::File;
+use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The log of one guard.
+/// The log of one guard. Dropping it lets its threads end; [`Log::close`] waits for them.
 #[derive(Debug)]
 pub struct Log {
+    shared: Arc<Shared>,
+    /// Closed by each thread when it ends.
+    ended: Mutex<mpsc::Receiver<()>>,
+}
+
+/// What the threads of the log share.
+#[derive(Debug)]
+pub(super) struct Shared {
     writer: Mutex<Writer>,
     host: Host,
     redact: Redact,
+    /// Towards the other sinks; `None` where there are none.
+    queue: Option<Queue>,
+    journal: bool,
+    outlets: Vec<Arc<Count>>,
+    alerts: Mutex<Option<SinkState>>,
+    pub(super) bell: Bell,
 }
 
 /// A record could not be written; its number is used up, and a later notice tells of it.
@@ -87,83 +112,275 @@ struct Missing {
 /// The record of truth.
 #[derive(Debug)]
 enum Primary {
-    File(Appender, Sync),
+    File { appender: Appender, sync: Sync, large: Large },
     Stderr(NonBlocking),
 }
 
+/// When a file is large, and whether the keeper has been told.
+#[derive(Debug)]
+struct Large {
+    size: u64,
+    told: bool,
+}
+
+/// The open file as the keeper sees it.
+#[derive(Debug)]
+pub(super) struct Current {
+    pub(super) file: Arc<File>,
+    pub(super) size: u64,
+    pub(super) written: u64,
+    pub(super) failing: Option<Errno>,
+}
+
 impl Log {
-    /// Opens every sink. A file is made where it is missing; what a crash left at its end is repaired; the sequence goes
-    /// on where this boot's last record ended.
+    /// Opens every sink and starts the log's threads. The file is made where it is missing; what a crash left at its end
+    /// is repaired; the sequence goes on where this boot's last record ended.
     ///
     /// # Errors
     /// When there is no record of truth, or it cannot be opened. Other sinks may come and go.
     pub fn open(settings: &Settings, host: Host) -> Result<Self, RecordError> {
-        let stderr = std::io::stderr()
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(|error| RecordError::Stderr(error.raw_os_error().unwrap_or(libc::EIO)))?;
-        Self::open_with(settings, host, stderr)
+        let stderr = std::io::stderr();
+        let colour =
+            stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let stderr =
+            stderr.as_fd().try_clone_to_owned().map_err(|error| RecordError::Stderr(number(&error)))?;
+        Self::open_with(settings, host, stderr, colour)
     }
 
-    fn open_with(settings: &Settings, host: Host, stderr: OwnedFd) -> Result<Self, RecordError> {
+    fn open_with(
+        settings: &Settings,
+        host: Host,
+        stderr: OwnedFd,
+        colour: bool,
+    ) -> Result<Self, RecordError> {
+        let mut outlets: Vec<Box<dyn Outlet>> = Vec::new();
+        if let Some(settings) = &settings.syslog {
+            let facility = || RecordError::Facility(settings.facility.clone());
+            outlets.push(Box::new(Syslog::new(settings).ok_or_else(facility)?));
+        }
+        if let Some(settings) = &settings.journal {
+            outlets.push(Box::new(Journal::new(&settings.socket)));
+        }
+        let stderr = NonBlocking::new(stderr);
         let (primary, next) = match (&settings.file, settings.stderr) {
             (Some(_), Stderr::Record) => return Err(RecordError::TwoRecords),
             (None, Stderr::Off | Stderr::Readable) => return Err(RecordError::NoRecord),
-            (None, Stderr::Record) => (Primary::Stderr(NonBlocking::new(stderr)), 1),
-            (Some(file), Stderr::Off | Stderr::Readable) => {
-                let (appender, next) = open_file(file, &host)
-                    .map_err(|errno| RecordError::File(file.path.clone(), errno as i32))?;
-                (Primary::File(appender, file.sync), next)
+            (None, Stderr::Record) => (Primary::Stderr(stderr), 1),
+            (Some(file), wanted) => {
+                if wanted == Stderr::Readable {
+                    outlets.push(Box::new(Terminal::new(stderr, colour)));
+                }
+                let opened = open_file(file, &host);
+                let (appender, next) =
+                    opened.map_err(|errno| RecordError::File(file.path.clone(), errno as i32))?;
+                let large = Large { size: file.max_size, told: false };
+                (Primary::File { appender, sync: file.sync, large }, next)
             }
         };
-        let writer = Writer {
-            next,
-            line: Vec::with_capacity(LINE),
-            primary,
-            missing: None,
-            written: 0,
-            lost: 0,
-            error: None,
-        };
-        Ok(Self { writer: Mutex::new(writer), host, redact: Redact::new(&settings.redact) })
+        let feeder = (!outlets.is_empty()).then(|| Feeder::new(outlets));
+        let shared = Arc::new(Shared {
+            writer: Mutex::new(Writer::new(primary, next)),
+            host,
+            redact: Redact::new(&settings.redact),
+            queue: feeder.as_ref().map(|_| Queue::new(QUEUE)),
+            journal: settings.journal.is_some(),
+            outlets: feeder.as_ref().map(Feeder::counts).unwrap_or_default(),
+            alerts: Mutex::new(None),
+            bell: Bell::default(),
+        });
+        Self::start(shared, Keeper::new(settings.file.as_ref()), feeder)
     }
 
-    /// Writes one attempt's record and gives its number. It is in the file (or on standard error) when this returns.
+    fn start(shared: Arc<Shared>, keeper: Keeper, feeder: Option<Feeder>) -> Result<Self, RecordError> {
+        let (end, ended) = mpsc::channel();
+        // Made first: where the second thread cannot be started, dropping it ends the first.
+        let log = Self { shared: Arc::clone(&shared), ended: Mutex::new(ended) };
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            let thread = thread::Builder::new().name(name.to_owned());
+            thread.spawn(work).map(drop).map_err(|error| RecordError::Thread(number(&error)))
+        };
+        let (kept, end_of_keeper) = (Arc::clone(&shared), end.clone());
+        spawn(
+            "log-keeper",
+            Box::new(move || {
+                keeper.run(&kept);
+                drop(end_of_keeper);
+            }),
+        )?;
+        if let Some(feeder) = feeder {
+            spawn(
+                "log-feeder",
+                Box::new(move || {
+                    if let Some(queue) = &shared.queue {
+                        feeder.run(queue, &|notice| shared.notice(notice));
+                    }
+                    drop(end);
+                }),
+            )?;
+        }
+        Ok(log)
+    }
+
+    /// Writes one attempt's record and gives its number. It is in the file (or on standard error) when this returns;
+    /// the other sinks get it later.
     ///
     /// # Errors
-    /// When it is not. The loss is counted, and told as soon as there is a place to tell it.
+    /// When it is not there. The loss is counted, and told as soon as there is a place to tell it.
     pub fn attempt(&self, entry: &Entry<'_>) -> Result<u64, NotRecorded> {
+        self.shared.attempt(entry)
+    }
+
+    /// Writes a notice. A loss is counted and told later.
+    pub fn notice(&self, notice: &Notice<'_>) {
+        self.shared.notice(notice);
+    }
+
+    /// What each sink has done so far; the record of truth is the first.
+    #[must_use]
+    pub fn counters(&self) -> Vec<SinkState> {
+        self.shared.counters()
+    }
+
+    /// Has the file opened anew, soon: for whoever has moved it away.
+    pub fn reopen(&self) {
+        self.shared.bell.reopen();
+    }
+
+    /// Lets the threads finish what is under way, and waits for them, but not longer than `longest`. True where they did.
+    pub fn close(self, longest: Duration) -> bool {
+        self.shared.stop();
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(ended.recv_timeout(longest), Err(RecvTimeoutError::Disconnected))
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+impl Shared {
+    fn attempt(&self, entry: &Entry<'_>) -> Result<u64, NotRecorded> {
         let frame = Frame { host: &self.host, redact: &self.redact };
         let mut writer = self.writer();
         let sequence = writer.begin();
         format::attempt(&mut writer.line, sequence, entry, &frame);
         let result = writer.finish(sequence);
-        if result.is_ok() {
-            writer.tell_missing(&self.host);
+        self.after(&mut writer, result.is_ok());
+        if let Some(queue) = &self.queue {
+            queue.push(|parcel| {
+                parcel.level = entry.case().level();
+                format::summary(&mut parcel.summary, entry);
+                if self.journal {
+                    journal::attempt(&mut parcel.fields, sequence, entry);
+                }
+            });
         }
         result
     }
 
     /// Writes a notice. A loss is counted and told later.
-    pub fn notice(&self, notice: &Notice<'_>) {
+    pub(super) fn notice(&self, notice: &Notice<'_>) {
         let mut writer = self.writer();
-        let written = writer.notice(notice, &self.host);
-        if written.is_ok() {
+        let (sequence, result) = writer.notice(notice, &self.host);
+        self.after(&mut writer, result.is_ok());
+        self.copy(notice, sequence);
+    }
+
+    /// After each write: tells of what was lost, in the log where it works again, elsewhere where it begins not to; and
+    /// rings for the keeper.
+    fn after(&self, writer: &mut Writer, written: bool) {
+        let sink = writer.primary.name();
+        if written {
             writer.tell_missing(&self.host);
+            if writer.primary.is_large() {
+                self.bell.rotate();
+            }
+        } else if let Some(errno) = writer.begins_to_lose() {
+            self.copy(&Notice::SinkLost { sink, count: 1, error: errno.desc() }, writer.next);
         }
     }
 
-    /// What each sink has done so far.
-    #[must_use]
-    pub fn counters(&self) -> Vec<SinkState> {
-        let writer = self.writer();
-        vec![SinkState {
-            sink: writer.primary.name().to_owned(),
-            written: writer.written,
-            lost: writer.lost,
-            working: writer.missing.is_none(),
-            error: writer.error.map(|errno| errno.desc().to_owned()),
-        }]
+    fn copy(&self, notice: &Notice<'_>, sequence: u64) {
+        let Some(queue) = &self.queue else { return };
+        queue.push(|parcel| {
+            parcel.level = notice.level();
+            parcel.about =
+                self.outlets.iter().map(|outlet| outlet.sink).find(|sink| notice.sink() == Some(sink));
+            format::notice_summary(&mut parcel.summary, notice);
+            if self.journal {
+                journal::notice(&mut parcel.fields, sequence);
+            }
+        });
+    }
+
+    /// The open file, its size, how many lines were written so far, and what writing fails with.
+    pub(super) fn current(&self) -> Option<Current> {
+        let mut writer = self.writer();
+        let (written, failing) = (writer.written, writer.missing.and(writer.error));
+        match &mut writer.primary {
+            Primary::File { appender, .. } => {
+                appender.measure();
+                Some(Current { file: appender.file(), size: appender.size(), written, failing })
+            }
+            Primary::Stderr(_) => None,
+        }
+    }
+
+    /// Goes on in another file, with a notice as its first line. Gives the old one.
+    pub(super) fn go_on_in(&self, next: Appender, told: &Notice<'_>) -> Option<Arc<File>> {
+        let mut writer = self.writer();
+        let Primary::File { appender, large, .. } = &mut writer.primary else { return None };
+        let old = std::mem::replace(appender, next);
+        large.told = false;
+        let (sequence, result) = writer.notice(told, &self.host);
+        self.after(&mut writer, result.is_ok());
+        self.copy(told, sequence);
+        Some(old.file())
+    }
+
+    /// Writes the rest of a line on standard error.
+    pub(super) fn flush(&self) {
+        if let Primary::Stderr(stderr) = &mut self.writer().primary {
+            // Where the reader still sleeps, the next tick tries again.
+            stderr.flush().unwrap_or_default();
+        }
+    }
+
+    /// Takes over what the copy of the alerts says of itself.
+    pub(super) fn account_alerts(&self, alerts: &Alerts) {
+        let state = SinkState {
+            sink: "alerts".to_owned(),
+            written: alerts.written,
+            lost: alerts.lost,
+            working: alerts.error.is_none(),
+            error: alerts.error.map(|errno| errno.desc().to_owned()),
+        };
+        *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+    }
+
+    fn counters(&self) -> Vec<SinkState> {
+        let mut states = vec![self.writer().state()];
+        states.extend(self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        states.extend(self.outlets.iter().map(|count| {
+            let last = count.last.load(Ordering::Relaxed);
+            SinkState {
+                sink: count.sink.to_owned(),
+                written: count.written.load(Ordering::Relaxed),
+                lost: count.lost.load(Ordering::Relaxed),
+                working: count.errno.load(Ordering::Relaxed) == 0,
+                error: (last != 0).then(|| Errno::from_raw(last).desc().to_owned()),
+            }
+        }));
+        states
+    }
+
+    fn stop(&self) {
+        self.bell.stop();
+        if let Some(queue) = &self.queue {
+            queue.stop();
+        }
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -173,6 +390,26 @@ impl Log {
 }
 
 impl Writer {
+    fn new(primary: Primary, next: u64) -> Self {
+        let line = Vec::with_capacity(LINE);
+        Self { next, line, primary, missing: None, written: 0, lost: 0, error: None }
+    }
+
+    fn state(&self) -> SinkState {
+        SinkState {
+            sink: self.primary.name().to_owned(),
+            written: self.written,
+            lost: self.lost,
+            working: self.missing.is_none(),
+            error: self.error.map(|errno| errno.desc().to_owned()),
+        }
+    }
+
+    /// What the write failed with, where it is the first that did.
+    fn begins_to_lose(&self) -> Option<Errno> {
+        self.error.filter(|_| self.missing.is_some_and(|missing| missing.count == 1))
+    }
+
     fn begin(&mut self) -> u64 {
         if self.line.capacity() > LONG_LINE {
             self.line = Vec::with_capacity(LINE);
@@ -200,10 +437,10 @@ impl Writer {
         }
     }
 
-    fn notice(&mut self, notice: &Notice<'_>, host: &Host) -> Result<u64, NotRecorded> {
+    fn notice(&mut self, notice: &Notice<'_>, host: &Host) -> (u64, Result<u64, NotRecorded>) {
         let sequence = self.begin();
         format::notice(&mut self.line, sequence, now(), notice, host);
-        self.finish(sequence)
+        (sequence, self.finish(sequence))
     }
 
     /// After a record that was written: says which ones before it were not.
@@ -214,7 +451,7 @@ impl Writer {
             lost: missing.count,
             missing: Some((missing.first, missing.last)),
         };
-        if self.notice(&told, host).is_err() {
+        if self.notice(&told, host).1.is_err() {
             // What was to be told is still to be told, and the notice is missing as well.
             self.missing = self.missing.map(|notice| Missing {
                 first: missing.first,
@@ -228,23 +465,36 @@ impl Writer {
 impl Primary {
     fn name(&self) -> &'static str {
         match self {
-            Self::File(..) => "file",
+            Self::File { .. } => "file",
             Self::Stderr(_) => "stderr",
         }
     }
 
     fn write(&mut self, line: &[u8]) -> Result<(), Errno> {
         match self {
-            Self::File(file, sync) => {
-                file.append(line)?;
-                if *sync == Sync::Each {
-                    file.file().sync_data().map_err(|error| super::file::errno(&error))?;
-                }
-                Ok(())
+            Self::File { appender, sync, .. } => {
+                appender.append(line)?;
+                if *sync == Sync::Each { appender.sync() } else { Ok(()) }
             }
             Self::Stderr(stderr) => stderr.line(line),
         }
     }
+}
+
+impl Primary {
+    /// True once for each file that has become large.
+    fn is_large(&mut self) -> bool {
+        match self {
+            Self::File { appender, large, .. } if appender.size() >= large.size => {
+                !std::mem::replace(&mut large.told, true)
+            }
+            Self::File { .. } | Self::Stderr(_) => false,
+        }
+    }
+}
+
+fn number(error: &std::io::Error) -> i32 {
+    errno(error) as i32
 }
 
 fn open_file(settings: &FileSettings, host: &Host) -> Result<(Appender, u64), Errno> {
@@ -299,6 +549,11 @@ impl std::error::Error for RecordError {}
 /// A line at full depth is about 4,000 bytes; one with long arguments may need more for a moment.
 const LINE: usize = 8 << 10;
 const LONG_LINE: usize = 256 << 10;
+/// Parcels on their way to other sinks: at 20,000 records a second the feeder may be away for 50 ms. Their buffers hold
+/// a few hundred bytes each as a rule, and at most about 12,000.
+const QUEUE: usize = 1024;
 
+#[cfg(test)]
+mod sink_tests;
 #[cfg(test)]
 mod tests;

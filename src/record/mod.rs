@@ -6,16 +6,23 @@
 
 #![forbid(unsafe_code)]
 
+mod alerts;
+mod datagram;
 mod escape;
+mod feeder;
 mod file;
 pub mod format;
 mod host;
+mod journal;
+mod keeper;
 mod log;
 pub mod read;
 #[cfg(test)]
 mod samples;
 mod settings;
 mod stderr;
+mod syslog;
+mod terminal;
 
 pub use format::{Case, Cut, Entry, Evidence, Notice};
 pub use host::Host;

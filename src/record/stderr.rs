@@ -11,6 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::time::Duration;
 
 /// A descriptor that is never waited for.
 #[derive(Debug)]
@@ -75,6 +76,13 @@ impl NonBlocking {
         self.rest = rest;
         self.rest.drain(..written.min(self.rest.len()));
         result.map(|()| true)
+    }
+
+    /// Waits until the reader has made room, but not longer than `longest`.
+    pub(super) fn wait(&self, longest: Duration) -> bool {
+        let mut asked = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
+        let timeout = PollTimeout::try_from(longest).unwrap_or(PollTimeout::ZERO);
+        poll(&mut asked, timeout).is_ok_and(|ready| ready > 0)
     }
 
     fn write(&self, bytes: &[u8]) -> (usize, Result<(), Errno>) {

@@ -2,7 +2,7 @@
 
 use super::attempt::{frame_members, identity, mode, response};
 use super::json::Json;
-use super::summary;
+use super::{Case, Level, summary};
 use crate::event::{Device, Failure, Mode, Pid, Response, Settled, Timestamp, Uid};
 use crate::record::Host;
 use crate::record::escape::Style;
@@ -146,11 +146,32 @@ pub enum Notice<'a> {
     },
 }
 
+impl Notice<'_> {
+    /// How loud its readable line is.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        let is_routine = matches!(
+            self,
+            Self::MarkAdded { .. } | Self::MarkDropped { .. } | Self::Rotated { .. } | Self::Other { .. }
+        );
+        match shape(self).outcome {
+            "failure" => Level::Error,
+            _ if is_routine => Level::Info,
+            _ => Level::Notice,
+        }
+    }
+
+    /// The sink it is about.
+    pub(crate) fn sink(&self) -> Option<&str> {
+        if let Self::SinkLost { sink, .. } | Self::SinkBack { sink, .. } = self { Some(sink) } else { None }
+    }
+}
+
 pub(super) fn write(line: &mut Vec<u8>, sequence: u64, at: Timestamp, notice: &Notice<'_>, host: &Host) {
     let shape = shape(notice);
     Json::document(line, |json| {
         json.time("@timestamp", at);
-        json.texts("tags", &["guard"]);
+        json.texts("tags", &[if shape.kind == "alert" { Case::NotDelivered.name() } else { "guard" }]);
         json.filled("message", |out| summary::notice(out, Style::Message, notice));
         json.object("event", |json| {
             json.text("kind", shape.kind);

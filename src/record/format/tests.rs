@@ -339,7 +339,9 @@ fn leaves(value: &Value, path: &mut String, names: &mut Vec<String>) {
         Value::Array(elements) if elements.iter().any(Value::is_object) => {
             elements.iter().for_each(|element| leaves(element, path, names));
         }
-        _ => names.push(path.clone()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            names.push(path.clone());
+        }
     }
 }
 

@@ -8,11 +8,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// A directory, and the settings of a log in it.
-fn place() -> (tempfile::TempDir, Settings) {
+pub(super) fn place() -> (tempfile::TempDir, Settings) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = FileSettings {
         path: directory.path().join("log/events.ndjson"),
-        max_size: 1 << 20,
+        max_size: 1 << 30,
         keep: 3,
         sync: Sync::None,
         alerts: None,
@@ -20,16 +20,25 @@ fn place() -> (tempfile::TempDir, Settings) {
     (directory, Settings { file: Some(file), ..Settings::default() })
 }
 
-fn path(settings: &Settings) -> &Path {
+pub(super) fn path(settings: &Settings) -> &Path {
     &settings.file.as_ref().expect("a file").path
 }
 
-fn open(settings: &Settings) -> Log {
+pub(super) fn open(settings: &Settings) -> Log {
     Log::open(settings, samples::host()).expect("the log opens")
 }
 
-fn numbers(text: &str) -> Vec<u64> {
+pub(super) fn numbers(text: &str) -> Vec<u64> {
     text.lines().map(|line| Head::parse(line.as_bytes()).expect("a record").sequence).collect()
+}
+
+/// Waits for something that another thread does.
+pub(super) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "not in time: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -98,15 +107,15 @@ fn two_threads_number_each_record_once_and_in_the_order_of_the_file() {
             });
         }
     });
-    let expected: Vec<u64> = (1..=2000).collect();
-    assert_eq!(numbers(&std::fs::read_to_string(path(&settings)).unwrap()), expected);
+    let numbers = numbers(&std::fs::read_to_string(path(&settings)).unwrap());
+    assert!(numbers.into_iter().eq(1..=2000), "each number once and in order");
 }
 
 #[test]
 fn without_a_file_standard_error_is_the_record_and_a_reader_that_sleeps_holds_up_nothing() {
     let settings = Settings { stderr: Stderr::Record, ..Settings::default() };
     let (reader, pipe) = std::io::pipe().unwrap();
-    let log = Log::open_with(&settings, samples::host(), pipe.into()).expect("the log opens");
+    let log = Log::open_with(&settings, samples::host(), pipe.into(), false).expect("the log opens");
     let started = std::time::Instant::now();
     let taken = (0..1000).filter(|_| log.attempt(&Sample::denied().entry()).is_ok()).count();
     assert!(started.elapsed() < std::time::Duration::from_secs(5));
@@ -131,7 +140,7 @@ fn without_a_file_standard_error_is_the_record_and_a_reader_that_sleeps_holds_up
 fn a_line_that_a_pipe_takes_half_is_completed_before_the_next() {
     let settings = Settings { stderr: Stderr::Record, ..Settings::default() };
     let (reader, pipe) = std::io::pipe().unwrap();
-    let log = Log::open_with(&settings, samples::host(), pipe.into()).expect("the log opens");
+    let log = Log::open_with(&settings, samples::host(), pipe.into(), false).expect("the log opens");
     let mut long = Sample::denied();
     long.attempt.object.names = ["n".repeat(5_000)].into_iter().collect();
     let taken = (0..10).filter(|_| log.attempt(&long.entry()).is_ok()).count();
@@ -153,6 +162,88 @@ fn read_on(reader: std::io::PipeReader, write: impl FnOnce()) -> String {
     write();
     reader.read_to_end(&mut text).unwrap();
     String::from_utf8(text).unwrap()
+}
+
+/// The sequence numbers of the older generations and the current file.
+fn all_numbers(settings: &Settings) -> Vec<u64> {
+    let place = Place::new(path(settings), 9);
+    let older = (1..=9).rev().filter_map(|number| std::fs::read_to_string(place.generation(number)).ok());
+    older.chain(std::fs::read_to_string(path(settings)).ok()).flat_map(|text| numbers(&text)).collect()
+}
+
+#[test]
+fn rotation_keeps_the_sequence_and_the_number_of_files() {
+    let (_directory, mut settings) = place();
+    if let Some(file) = &mut settings.file {
+        (file.max_size, file.keep) = (20_000, 9);
+    }
+    let log = open(&settings);
+    let third = Place::new(path(&settings), 9).generation(3);
+    eventually("three rotations", || {
+        log.attempt(&Sample::allowed().entry()).unwrap();
+        third.exists()
+    });
+    assert!(log.close(Duration::from_secs(5)));
+    let numbers = all_numbers(&settings);
+    assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "each number once and in order");
+    // A restart just after a rotation: the last number may stand in the older file.
+    std::fs::rename(path(&settings), Place::new(path(&settings), 9).generation(1)).unwrap();
+    let log = open(&settings);
+    assert_eq!(log.attempt(&Sample::allowed().entry()), Ok(numbers.len() as u64 + 1));
+}
+
+#[test]
+fn a_file_that_others_move_or_remove_is_made_anew_within_moments() {
+    let (_directory, settings) = place();
+    let log = open(&settings);
+    log.attempt(&Sample::allowed().entry()).unwrap();
+    std::fs::rename(path(&settings), path(&settings).with_extension("moved")).unwrap();
+    eventually("a new file", || path(&settings).exists());
+    std::fs::remove_dir_all(path(&settings).parent().unwrap()).unwrap();
+    eventually("a new directory and file", || path(&settings).exists());
+    eventually("it is written to", || {
+        log.attempt(&Sample::denied().entry()).unwrap();
+        std::fs::read_to_string(path(&settings)).unwrap().contains("\"denied\"")
+    });
+}
+
+#[test]
+fn a_new_file_is_opened_at_once_when_asked() {
+    let (_directory, settings) = place();
+    let log = open(&settings);
+    let moved = path(&settings).with_extension("moved");
+    std::fs::rename(path(&settings), &moved).unwrap();
+    log.reopen();
+    let asked = std::time::Instant::now();
+    eventually("a new file", || std::fs::read_to_string(path(&settings)).is_ok_and(|text| !text.is_empty()));
+    assert!(asked.elapsed() < Duration::from_millis(900), "{:?}", asked.elapsed());
+}
+
+#[test]
+fn half_a_line_that_cannot_be_taken_back_does_not_merge_with_the_next() {
+    let (_directory, settings) = place();
+    let log = open(&settings);
+    log.attempt(&Sample::allowed().entry()).unwrap();
+    let mut file = std::fs::OpenOptions::new().append(true).open(path(&settings)).unwrap();
+    std::io::Write::write_all(&mut file, b"{\"half").unwrap();
+    // Whoever opens it next begins a line of its own.
+    let mut appender = Appender::new(Place::new(path(&settings), 1).open().unwrap());
+    appender.append(b"{}\n").unwrap();
+    let text = std::fs::read_to_string(path(&settings)).unwrap();
+    assert!(text.ends_with("\n{\"half\n{}\n"), "{text}");
+}
+
+#[test]
+fn each_and_interval_reach_the_disk_and_still_record() {
+    for sync in [Sync::Each, Sync::Interval] {
+        let (_directory, mut settings) = place();
+        if let Some(file) = &mut settings.file {
+            file.sync = sync;
+        }
+        let log = open(&settings);
+        assert_eq!(log.attempt(&Sample::allowed().entry()), Ok(1));
+        assert!(log.close(Duration::from_secs(5)));
+    }
 }
 
 #[test]

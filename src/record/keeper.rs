@@ -1,0 +1,197 @@
+//! Takes care of the record file on a thread of its own: a new file when it is large, when somebody moved or removed
+//! it, or when asked; syncing; the copy of the alerts; the rest of a line on standard error.
+//!
+//! The thread that records only ever swaps one open file for another: every step that may wait for a disk is here.
+
+use super::alerts::Alerts;
+use super::file::{Appender, Place, errno};
+use super::format::Notice;
+use super::log::{Current, Shared};
+use super::settings::{FileSettings, Sync};
+use nix::errno::Errno;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What others want from the keeper.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    wishes: Mutex<Wishes>,
+    ring: Condvar,
+}
+
+/// The wishes since the last look.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wishes {
+    /// The file is large.
+    rotate: bool,
+    /// Open the file anew, whatever it looks like.
+    reopen: bool,
+    /// Do everything once more and end.
+    stop: bool,
+}
+
+impl Bell {
+    /// The file is large.
+    pub(super) fn rotate(&self) {
+        self.wish(|wishes| wishes.rotate = true);
+    }
+
+    /// Open the file anew.
+    pub(super) fn reopen(&self) {
+        self.wish(|wishes| wishes.reopen = true);
+    }
+
+    /// Do everything once more and end.
+    pub(super) fn stop(&self) {
+        self.wish(|wishes| wishes.stop = true);
+    }
+
+    fn wish(&self, wish: impl FnOnce(&mut Wishes)) {
+        wish(&mut self.wishes.lock().unwrap_or_else(PoisonError::into_inner));
+        self.ring.notify_one();
+    }
+
+    /// Waits for a wish, at most a tick.
+    fn wait(&self) -> Wishes {
+        let wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        let none = |wishes: &mut Wishes| !(wishes.rotate || wishes.reopen || wishes.stop);
+        let mut wishes =
+            self.ring.wait_timeout_while(wishes, TICK, none).unwrap_or_else(PoisonError::into_inner).0;
+        let taken = *wishes;
+        *wishes = Wishes { stop: taken.stop, ..Wishes::default() };
+        taken
+    }
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    file: Option<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    place: Place,
+    settings: FileSettings,
+    alerts: Option<Alerts>,
+    /// How many lines were written when the file was synced last.
+    synced: u64,
+    /// These are told once, not each second.
+    rotation_fails: bool,
+    sync_fails: bool,
+    alerts_fail: bool,
+}
+
+impl Keeper {
+    /// A keeper of this file, or, without one, of standard error.
+    pub(super) fn new(settings: Option<&FileSettings>) -> Self {
+        Self {
+            file: settings.map(|settings| Kept {
+                place: Place::new(&settings.path, settings.keep),
+                settings: settings.clone(),
+                alerts: None,
+                synced: 0,
+                rotation_fails: false,
+                sync_fails: false,
+                alerts_fail: false,
+            }),
+        }
+    }
+
+    /// Runs until it is stopped.
+    pub(super) fn run(mut self, shared: &Shared) {
+        loop {
+            let wishes = shared.bell.wait();
+            match &mut self.file {
+                Some(kept) => kept.tick(shared, wishes),
+                None => shared.flush(),
+            }
+            if wishes.stop {
+                return;
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn tick(&mut self, shared: &Shared, wishes: Wishes) {
+        let Some(Current { file, size, written, failing }) = shared.current() else { return };
+        if self.alerts.is_none()
+            && let Some(settings) = &self.settings.alerts
+        {
+            self.alerts = Some(Alerts::new(&self.place, file.clone(), settings));
+        }
+        // A write error that is not about space may be one of this open file alone (a stale handle).
+        let stale = failing.is_some_and(|errno| !matches!(errno, Errno::ENOSPC | Errno::EDQUOT));
+        if wishes.reopen || stale || !self.place.names(&file) {
+            self.reopen(shared);
+        } else if size >= self.settings.max_size {
+            self.rotate(shared);
+        }
+        if self.settings.sync == Sync::Interval && written != self.synced {
+            self.sync(shared, &file);
+            self.synced = written;
+        }
+        if let Some(alerts) = &mut self.alerts {
+            alerts.copy();
+            shared.account_alerts(alerts);
+            let failed = alerts.error.map(|errno| errno.desc());
+            tell_once(shared, &mut self.alerts_fail, "alerts-not-copied", failed);
+        }
+    }
+
+    fn rotate(&mut self, shared: &Shared) {
+        let result = self.place.rotate();
+        tell_once(
+            shared,
+            &mut self.rotation_fails,
+            "log-not-rotated",
+            result.as_ref().err().map(|errno| errno.desc()),
+        );
+        if let Ok(file) = result {
+            let before = self.place.generation(1);
+            self.go_on(shared, file, &Notice::Rotated { file: before.as_os_str().as_bytes() });
+        }
+    }
+
+    fn reopen(&mut self, shared: &Shared) {
+        let told = Notice::Other {
+            action: "log-reopened",
+            text: "the log file was opened anew: it had been moved, removed or could not be written",
+            failed: false,
+        };
+        // While it cannot be opened, the old file goes on taking records, wherever its name is now.
+        if let Ok(file) = self.place.open() {
+            self.go_on(shared, file, &told);
+        }
+    }
+
+    fn go_on(&mut self, shared: &Shared, file: std::fs::File, told: &Notice<'_>) {
+        let next = Appender::new(file);
+        let source = next.file();
+        let Some(old) = shared.go_on_in(next, told) else { return };
+        if self.settings.sync != Sync::None {
+            self.sync(shared, &old);
+        }
+        if let Some(alerts) = &mut self.alerts {
+            alerts.follow(source);
+        }
+    }
+
+    fn sync(&mut self, shared: &Shared, file: &std::fs::File) {
+        let failed = file.sync_data().err().map(|error| errno(&error).desc());
+        tell_once(shared, &mut self.sync_fails, "log-not-synced", failed);
+    }
+}
+
+/// A failure that lasts is told when it begins and when it ends.
+fn tell_once(shared: &Shared, failing: &mut bool, action: &'static str, failed: Option<&'static str>) {
+    if failed.is_some() != *failing {
+        *failing = failed.is_some();
+        shared.notice(&Notice::Other { action, text: failed.unwrap_or("it works again"), failed: *failing });
+    }
+}
+
+/// How often the file is looked at.
+const TICK: Duration = Duration::from_secs(1);
