@@ -36,7 +36,8 @@ fn the_completions_are_those_of_the_command_line() {
 
 /// The page as text: font changes and escapes of roff taken away.
 fn page(path: &str) -> String {
-    let text = read(path).replace("\\-", "-").replace("\\(dq", "\"").replace("\\(ga", "`").replace("\\(aq", "'");
+    let text =
+        read(path).replace("\\-", "-").replace("\\(dq", "\"").replace("\\(ga", "`").replace("\\(aq", "'");
     let lines = text.lines().map(|line| match line.split_once(' ') {
         Some((request, rest)) if request.starts_with('.') => {
             rest.replace("\" \"", "\u{0}").replace(' ', "").replace('\u{0}', " ")
@@ -50,10 +51,13 @@ fn page(path: &str) -> String {
 fn the_manual_names_every_command_and_every_option() {
     let manual = read("docs/man/shmguard.8").replace("\\-", "-");
     let cli = Cli::command();
-    for command in cli.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help") {
+    for command in
+        cli.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help")
+    {
         let name = command.get_name();
         let heading = format!("\n.SS {name}\n");
-        let section = manual.split(&heading).nth(1).unwrap_or_else(|| panic!("shmguard.8 has no section for {name}"));
+        let section =
+            manual.split(&heading).nth(1).unwrap_or_else(|| panic!("shmguard.8 has no section for {name}"));
         let section = section.split("\n.S").next().unwrap_or_default();
         for option in command.get_arguments().filter_map(|argument| argument.get_long()) {
             let mentioned = section.contains(&format!("--{option}"));
@@ -72,7 +76,10 @@ fn the_manual_names_every_key_with_its_default() {
         let wanted = plain(&format!("{key}={default}"));
         let part = match section {
             "" => manual.split("[watch]").next().unwrap(),
-            _ => manual.split(&format!("\n[{section}]\n")).nth(1).unwrap_or_else(|| panic!("no section {section}")),
+            _ => manual
+                .split(&format!("\n[{section}]\n"))
+                .nth(1)
+                .unwrap_or_else(|| panic!("no section {section}")),
         };
         assert!(plain(part).contains(&wanted), "shmguard.toml.5 has no {wanted} in [{section}]");
     }
@@ -127,7 +134,10 @@ fn the_package_has_the_version_of_the_program() {
     assert!(changelog.starts_with(&format!("shmguard ({}) ", env!("CARGO_PKG_VERSION"))));
     for page in ["shmguard.8", "shmguard.toml.5"] {
         let title = read(&format!("docs/man/{page}"));
-        assert!(title.lines().next().unwrap().contains(&format!("\"shmguard {}\"", env!("CARGO_PKG_VERSION"))), "{page}");
+        assert!(
+            title.lines().next().unwrap().contains(&format!("\"shmguard {}\"", env!("CARGO_PKG_VERSION"))),
+            "{page}"
+        );
     }
 }
 

@@ -105,7 +105,7 @@ fn a_fact_is_fetched_only_where_the_decision_depends_on_it() {
         bench.seen().into_iter().filter(|seen| matches!(seen, Seen::Fetched(_))).collect::<Vec<_>>()
     };
     assert_eq!(of(Uid::ROOT), []);
-    assert_eq!(of(Uid(1000)), [Seen::Fetched(Groups::PRIVILEGES)]);
+    assert_eq!(of(Uid(1000)), [Seen::Fetched(Groups::GAIN)]);
 }
 
 #[test]

@@ -303,7 +303,8 @@ fn leave(
         }
         Err(error) => Err(StartError::System { what: "wait for signals", error }),
     };
-    // close
+    // Copies that other sinks have not taken by then are in the record all the same.
+    let _fed = log.close(Duration::from_millis(200));
     let socket = keep(&steward.keeper).config().control.socket.clone();
     remove_socket(&socket);
     result
@@ -372,7 +373,11 @@ fn say(line: &str) {
 }
 
 fn of_control(error: server::Error) -> StartError {
-    if matches!(error, server::Error::Held { .. }) { StartError::Busy(error) } else { StartError::Control(error) }
+    if matches!(error, server::Error::Held { .. }) {
+        StartError::Busy(error)
+    } else {
+        StartError::Control(error)
+    }
 }
 
 fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {

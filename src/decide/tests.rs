@@ -77,7 +77,7 @@ fn the_embedded_policy_denies_root_and_allows_its_exception_and_others() {
     let docker = decided(&policy, &attempt(0, &["/run/docker/x", "/var/run/docker/x"]));
     assert_eq!((docker.effect, docker.basis), (Effect::Allow, Basis::Rule(RuleIndex(0))));
     let mut user = attempt(1000, &shm);
-    assert_eq!(ask(&policy, &user), Outcome::Needs(Groups::PRIVILEGES));
+    assert_eq!(ask(&policy, &user), Outcome::Needs(Groups::GAIN));
     user.subject.gains_privilege = Fact::Known(false);
     assert_eq!(decided(&policy, &user).basis, Basis::NoMatch);
     user.subject.gains_privilege = Fact::Known(true);

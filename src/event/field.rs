@@ -309,7 +309,7 @@ fields! {
     FileSize "file.size" Number [] Object(O::Size), "bytes";
     FileHash "file.hash.sha256" Keyword [HASH] Object(O::Hash), "SHA-256 of the file's content";
 
-    GainsPrivilege "shmguard.gains_privilege" Boolean [PRIVILEGES] Subject(T::GainsPrivilege), "the new image would hold a capability that its user id alone does not give";
+    GainsPrivilege "shmguard.gains_privilege" Boolean [GAIN] Subject(T::GainsPrivilege), "the new image would hold a capability that its user id alone does not give";
     NoNewPrivs "shmguard.no_new_privs" Boolean [PRIVILEGES] Subject(T::NoNewPrivs), "no_new_privs is set for the caller";
     PathAsTyped "shmguard.path_as_typed" Keyword [ARGUMENTS] Subject(T::Typed), "the file name given to execve, in the caller's memory";
     PathSeen "shmguard.path_seen" Keyword [] Object(O::Seen), "the path as the caller's mount namespace shows it: the caller can choose it";
@@ -317,7 +317,7 @@ fields! {
     Deleted "shmguard.deleted" Boolean [] Object(O::Deleted), "the file has no name any more";
     Links "shmguard.links" Number [] Object(O::Links), "how many names the file has";
     Nosuid "shmguard.nosuid" Boolean [] Object(O::Nosuid), "the mount is nosuid";
-    FileCapabilities "shmguard.file_capabilities" Boolean [PRIVILEGES] Object(O::Capabilities), "the file carries capabilities";
+    FileCapabilities "shmguard.file_capabilities" Boolean [GAIN] Object(O::Capabilities), "the file carries capabilities";
     LoginUserId "shmguard.login.user.id" Keyword [LOGIN] Subject(T::LoginUser), "/proc/PID/loginuid";
     LoginUserName "shmguard.login.user.name" Keyword [LOGIN] Subject(T::LoginUserName), "its name in /etc/passwd";
     LoginSession "shmguard.login.session" Keyword [LOGIN] Subject(T::LoginSession), "/proc/PID/sessionid";

@@ -247,7 +247,8 @@ impl Log {
     }
 
     /// Lets the threads finish what is under way, and waits for them, but not longer than `longest`. True where they did.
-    pub fn close(self, longest: Duration) -> bool {
+    /// What is recorded later goes to the record of truth alone.
+    pub fn close(&self, longest: Duration) -> bool {
         self.shared.stop();
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         matches!(ended.recv_timeout(longest), Err(RecvTimeoutError::Disconnected))

@@ -216,7 +216,7 @@ impl Identify for FakeIdentify {
 
     fn fetch(&mut self, groups: Groups, _: BorrowedFd<'_>, attempt: &mut Attempt, _: Instant) {
         self.journal.lock().unwrap().push(Seen::Fetched(groups));
-        if groups.contains(Groups::PRIVILEGES) {
+        if groups.contains(Groups::GAIN) {
             attempt.subject.gains_privilege = Fact::Known(false);
             attempt.subject.privileges = Fact::Unknown(Cause::Gone);
             attempt.object.capabilities = Fact::Known(false);

@@ -3,7 +3,16 @@
 //! Each test has a mount namespace of its own with tmpfs of its own on /dev/shm and /run, and a deadline. Where it is
 //! not root a test says so and is passed over; under `CI=true` it fails.
 
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stderr, clippy::wildcard_enum_match_arm, unreachable_pub, reason = "tests hold no group, run programs, and fail by panicking")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    unreachable_pub,
+    reason = "tests hold no group, run programs, and fail by panicking"
+)]
 
 mod bed;
 mod helper;
