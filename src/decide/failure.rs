@@ -24,7 +24,9 @@ pub fn reaction(failure: Failure, mode: Mode, settings: &Settings) -> Response {
         Failure::SubjectUnknown | Failure::ObjectUnknown => settings.on_unknown,
         Failure::NotRecorded => settings.on_record_failure,
         // Nothing was decided in time, or nobody knows what was.
-        Failure::DeadlinePassed | Failure::TakenOver | Failure::Dropped | Failure::NotDelivered => Effect::Deny,
+        Failure::DeadlinePassed | Failure::TakenOver | Failure::Dropped | Failure::NotDelivered => {
+            Effect::Deny
+        }
         // These two have no answer of ours; this is what happened.
         Failure::KernelDenied => return Response::Deny,
         Failure::QueueOverflow => return Response::Allow,
