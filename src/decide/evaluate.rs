@@ -13,10 +13,11 @@
     reason = "a value of another type than the field's own does not match, whatever it is"
 )]
 
+use super::call::{Bound, Datum, compute};
 use super::texts::{Shown, lower, show};
 use super::truth::{Truth, all, any};
 use crate::event::{Doubt, Effect, Facts, Field, Texts, Value};
-use crate::policy::condition::{Node, Number, Test};
+use crate::policy::condition::{Computed, Node, Number, Test, Wanted};
 use crate::policy::pattern::{Below, Patterns};
 use crate::policy::syntax::Order;
 
@@ -38,6 +39,10 @@ pub(crate) fn evaluate(node: &Node, facts: &impl Facts, lean: Lean, positive: bo
         Test::Constant(value) => (*value).into(),
         // Whatever makes the rule not match.
         Test::Null => (!positive).into(),
+        Test::Computed(computed) => match self::computed(computed, facts) {
+            Some(truth) => settle(truth, lean, positive),
+            None => (!positive).into(),
+        },
         leaf => settle(predicate(leaf, facts, lean.effect, positive), lean, positive),
     }
 }
@@ -62,7 +67,9 @@ fn predicate(test: &Test, facts: &impl Facts, effect: Effect, positive: bool) ->
         }
         Test::Number(field, order, wanted) => number(facts.value(*field), *order, wanted),
         Test::Bool(field, wanted) => boolean(facts.value(*field), *wanted),
-        Test::And(_) | Test::Or(_) | Test::Not(_) | Test::Constant(_) | Test::Null => Truth::False,
+        Test::And(_) | Test::Or(_) | Test::Not(_) | Test::Constant(_) | Test::Null | Test::Computed(_) => {
+            Truth::False
+        }
     }
 }
 
@@ -126,5 +133,80 @@ fn boolean(value: Value<'_>, wanted: bool) -> Truth {
         Value::Bool(value) => (value == wanted).into(),
         Value::Unknown(doubt) => Truth::Unknown(doubt),
         _ => Truth::False,
+    }
+}
+
+/// What a predicate on functions is; `None` where it is null. Of fields with several values every combination is
+/// tried, and one that holds is enough.
+fn computed(computed: &Computed, facts: &impl Facts) -> Option<Truth> {
+    let mut met = Met::default();
+    combine(&computed.fields, None, facts, &mut met, &|bound| {
+        holds(&computed.wanted, &compute(&computed.expression, bound))
+    });
+    if met.holds {
+        Some(Truth::True)
+    } else if let Some(doubt) = met.doubt {
+        Some(Truth::Unknown(doubt))
+    } else if met.fails {
+        Some(Truth::False)
+    } else {
+        None
+    }
+}
+
+/// What the combinations tried so far came to.
+#[derive(Default)]
+struct Met {
+    holds: bool,
+    fails: bool,
+    doubt: Option<Doubt>,
+}
+
+fn combine<'a>(
+    fields: &[Field],
+    bound: Option<&'a Bound<'a>>,
+    facts: &impl Facts,
+    met: &mut Met,
+    test: &dyn Fn(Option<&Bound<'_>>) -> Option<bool>,
+) {
+    let Some((field, rest)) = fields.split_first() else {
+        match test(bound) {
+            Some(true) => met.holds = true,
+            Some(false) => met.fails = true,
+            None => {}
+        }
+        return;
+    };
+    let with = |datum: &Datum<'_>, met: &mut Met| {
+        let bound = Bound { field: *field, datum, next: bound };
+        combine(rest, Some(&bound), facts, met, test);
+    };
+    match facts.value(*field) {
+        Value::Number(number) => with(&Datum::Number(Number::Integer(number)), met),
+        Value::Decimal(number) => with(&Datum::Number(Number::Decimal(number)), met),
+        Value::Bool(value) => with(&Datum::Bool(value), met),
+        value => match show(value, |text| {
+            with(&Datum::Text(text), met);
+            met.holds
+        }) {
+            Shown::None => with(&Datum::Null, met),
+            Shown::Unknown(doubt) => met.doubt = Some(met.doubt.unwrap_or(Doubt::NONE) | doubt),
+            Shown::Accepted | Shown::Refused => {}
+        },
+    }
+}
+
+/// Whether a value is what is wanted; `None` for a null, unless it is null that is asked for.
+fn holds(wanted: &Wanted, datum: &Datum<'_>) -> Option<bool> {
+    match wanted {
+        Wanted::Exists => Some(!datum.is_null()),
+        Wanted::Bool(wanted) => datum.truth().map(|value| value == *wanted),
+        Wanted::Number(order, wanted) => datum.number().map(|number| {
+            wanted.iter().any(|wanted| number.compare(*wanted).is_some_and(|ordering| order.holds(ordering)))
+        }),
+        Wanted::Order(order, wanted) => datum.text().map(|text| order.holds(text.cmp(wanted))),
+        Wanted::Text(patterns) => datum.text().map(|text| {
+            if patterns.folds() { lower(text, |text| patterns.matches(text)) } else { patterns.matches(text) }
+        }),
     }
 }

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod call;
 mod evaluate;
 mod failure;
 mod response;

@@ -74,10 +74,14 @@ pub enum Trait {
     UserName,
     RealUser,
     RealUserName,
+    SavedUser,
+    SavedUserName,
     Group,
     GroupName,
     RealGroup,
     RealGroupName,
+    SavedGroup,
+    SavedGroupName,
     Args,
     ArgsCount,
     CommandLine,
@@ -212,16 +216,16 @@ fields! {
     ProcessUserName "process.user.name" Keyword [] Subject(T::UserName), "as user.name";
     ProcessRealUserId "process.real_user.id" Keyword [] Subject(T::RealUser), "the real uid of the calling thread";
     ProcessRealUserName "process.real_user.name" Keyword [] Subject(T::RealUserName), "its name in /etc/passwd";
-    ProcessSavedUserId "process.saved_user.id" Keyword [] Subject(T::User), "as user.id: the exec copies the effective uid";
-    ProcessSavedUserName "process.saved_user.name" Keyword [] Subject(T::UserName), "as user.name";
+    ProcessSavedUserId "process.saved_user.id" Keyword [] Subject(T::SavedUser), "the saved uid of the calling thread, before the exec";
+    ProcessSavedUserName "process.saved_user.name" Keyword [] Subject(T::SavedUserName), "its name in /etc/passwd";
     ProcessGroupId "process.group.id" Keyword [] Subject(T::Group), "as group.id";
     ProcessGroupName "process.group.name" Keyword [] Subject(T::GroupName), "as group.name";
     ProcessRealGroupId "process.real_group.id" Keyword [] Subject(T::RealGroup), "the real gid of the calling thread";
     ProcessRealGroupName "process.real_group.name" Keyword [] Subject(T::RealGroupName), "its name in /etc/group";
-    ProcessSavedGroupId "process.saved_group.id" Keyword [] Subject(T::Group), "as group.id: the exec copies the effective gid";
-    ProcessSavedGroupName "process.saved_group.name" Keyword [] Subject(T::GroupName), "as group.name";
-    ProcessCapabilitiesPermitted "process.thread.capabilities.permitted" Keyword [PRIVILEGES] Subject(T::Permitted), "capabilities after the exec (CAP_SYS_ADMIN and so on); never fewer than there will be";
-    ProcessCapabilitiesEffective "process.thread.capabilities.effective" Keyword [PRIVILEGES] Subject(T::Effective), "as process.thread.capabilities.permitted";
+    ProcessSavedGroupId "process.saved_group.id" Keyword [] Subject(T::SavedGroup), "the saved gid of the calling thread, before the exec";
+    ProcessSavedGroupName "process.saved_group.name" Keyword [] Subject(T::SavedGroupName), "its name in /etc/group";
+    ProcessCapabilitiesPermitted "process.thread.capabilities.permitted" Keyword [PRIVILEGES] Subject(T::Permitted), "the permitted capabilities of the calling thread, before the exec: CAP_SYS_ADMIN and so on";
+    ProcessCapabilitiesEffective "process.thread.capabilities.effective" Keyword [PRIVILEGES] Subject(T::Effective), "the effective capabilities of the calling thread, before the exec";
 
     PreviousExecutable "process.previous.executable" Keyword [PREVIOUS] Subject(T::PreviousExecutable), "/proc/TID/exe: the calling image, which the exec replaces";
     PreviousArgs "process.previous.args" Keyword [PREVIOUS COMMAND_LINES] Subject(T::PreviousArgs), "/proc/TID/cmdline";
@@ -310,21 +314,21 @@ fields! {
     FileHash "file.hash.sha256" Keyword [HASH] Object(O::Hash), "SHA-256 of the file's content";
 
     GainsPrivilege "shmguard.gains_privilege" Boolean [GAIN] Subject(T::GainsPrivilege), "the new image would hold a capability that its user id alone does not give";
-    NoNewPrivs "shmguard.no_new_privs" Boolean [PRIVILEGES] Subject(T::NoNewPrivs), "no_new_privs is set for the caller";
+    NoNewPrivs "shmguard.privileges.no_new_privs" Boolean [PRIVILEGES] Subject(T::NoNewPrivs), "no_new_privs is set for the caller";
     PathAsTyped "shmguard.path_as_typed" Keyword [ARGUMENTS] Subject(T::Typed), "the file name given to execve, in the caller's memory";
-    PathSeen "shmguard.path_seen" Keyword [] Object(O::Seen), "the path as the caller's mount namespace shows it: the caller can choose it";
-    PathInner "shmguard.path_inner" Keyword [] Object(O::Inner), "the path inside the superblock";
+    PathSeen "shmguard.path_as_seen" Keyword [] Object(O::Seen), "the path as the caller's mount namespace shows it: the caller can choose it";
+    PathInner "shmguard.path_inside" Keyword [] Object(O::Inner), "the path inside the superblock";
     Deleted "shmguard.deleted" Boolean [] Object(O::Deleted), "the file has no name any more";
-    Links "shmguard.links" Number [] Object(O::Links), "how many names the file has";
-    Nosuid "shmguard.nosuid" Boolean [] Object(O::Nosuid), "the mount is nosuid";
-    FileCapabilities "shmguard.file_capabilities" Boolean [GAIN] Object(O::Capabilities), "the file carries capabilities";
+    Links "shmguard.file.links" Number [] Object(O::Links), "how many names the file has";
+    Nosuid "shmguard.mount.nosuid" Boolean [] Object(O::Nosuid), "the mount is nosuid";
+    FileCapabilities "shmguard.file.capabilities" Boolean [GAIN] Object(O::Capabilities), "the file carries capabilities";
     LoginUserId "shmguard.login.user.id" Keyword [LOGIN] Subject(T::LoginUser), "/proc/PID/loginuid";
     LoginUserName "shmguard.login.user.name" Keyword [LOGIN] Subject(T::LoginUserName), "its name in /etc/passwd";
     LoginSession "shmguard.login.session" Keyword [LOGIN] Subject(T::LoginSession), "/proc/PID/sessionid";
     Cgroup "shmguard.cgroup" Keyword [CGROUP] Subject(T::Cgroup), "the path of the cgroup";
-    MountNamespace "shmguard.namespace.mount" Number [NAMESPACES] Subject(T::MountNamespace), "the inode number of /proc/PID/ns/mnt";
-    PidNamespace "shmguard.namespace.pid" Number [NAMESPACES] Subject(T::PidNamespace), "the inode number of /proc/PID/ns/pid";
-    UserNamespace "shmguard.namespace.user" Number [NAMESPACES] Subject(T::UserNamespace), "the inode number of /proc/PID/ns/user";
+    MountNamespace "shmguard.namespaces.mount" Keyword [NAMESPACES] Subject(T::MountNamespace), "the inode number of /proc/PID/ns/mnt";
+    PidNamespace "shmguard.namespaces.pid" Keyword [NAMESPACES] Subject(T::PidNamespace), "the inode number of /proc/PID/ns/pid";
+    UserNamespace "shmguard.namespaces.user" Keyword [NAMESPACES] Subject(T::UserNamespace), "the inode number of /proc/PID/ns/user";
 }
 
 impl Field {

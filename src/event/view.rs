@@ -44,6 +44,10 @@ impl<'a> View<'a> {
             Trait::UserName => of(&subject.user, groups, other, |user| self.user_name(*user)),
             Trait::RealUser => of(&subject.credentials, groups, other, |c| id(c.ruid)),
             Trait::RealUserName => of(&subject.credentials, groups, other, |c| self.user_name(c.ruid)),
+            Trait::SavedUser => of(&subject.credentials, groups, other, |c| id(c.suid)),
+            Trait::SavedUserName => of(&subject.credentials, groups, other, |c| self.user_name(c.suid)),
+            Trait::SavedGroup => of(&subject.credentials, groups, other, |c| gid(c.sgid)),
+            Trait::SavedGroupName => of(&subject.credentials, groups, other, |c| self.group_name(c.sgid)),
             Trait::Group => of(&subject.group, groups, other, |group| gid(*group)),
             Trait::GroupName => of(&subject.group, groups, other, |group| self.group_name(*group)),
             Trait::RealGroup => of(&subject.credentials, groups, other, |c| gid(c.rgid)),
@@ -63,7 +67,12 @@ impl<'a> View<'a> {
                 of(&subject.previous, groups, other, |image| args(&image.args, Attribute::ArgsCount))
             }
             Trait::EntryType => self.entry_type(),
-            Trait::Permitted | Trait::Effective => self.capabilities(),
+            Trait::Permitted => {
+                of(&subject.privileges, groups, other, |p| Value::Flags(p.permitted.0, CAPABILITIES))
+            }
+            Trait::Effective => {
+                of(&subject.privileges, groups, other, |p| Value::Flags(p.effective.0, CAPABILITIES))
+            }
             Trait::GainsPrivilege => of(&subject.gains_privilege, groups, other, |yes| Value::Bool(*yes)),
             Trait::NoNewPrivs => of(&subject.privileges, groups, other, |p| Value::Bool(p.no_new_privs)),
             Trait::LoginUser | Trait::LoginUserName | Trait::LoginSession => {
@@ -71,9 +80,9 @@ impl<'a> View<'a> {
             }
             Trait::Cgroup => text(&subject.cgroup, groups),
             Trait::Container => text(&subject.container, groups),
-            Trait::MountNamespace => of(&subject.namespaces, groups, other, |ns| number(ns.mount)),
-            Trait::PidNamespace => of(&subject.namespaces, groups, other, |ns| number(ns.pid)),
-            Trait::UserNamespace => of(&subject.namespaces, groups, other, |ns| number(ns.user)),
+            Trait::MountNamespace => of(&subject.namespaces, groups, other, |ns| Value::Id(ns.mount)),
+            Trait::PidNamespace => of(&subject.namespaces, groups, other, |ns| Value::Id(ns.pid)),
+            Trait::UserNamespace => of(&subject.namespaces, groups, other, |ns| Value::Id(ns.user)),
         }
     }
 
@@ -173,26 +182,6 @@ impl<'a> View<'a> {
             Fact::Unknown(_) => Value::Unknown(Doubt::OTHER),
             Fact::Unread => Value::Unknown(Doubt::unread(Groups::CGROUP)),
         }
-    }
-
-    /// What the new image can hold at most (capabilities(7)): for root what its bounding set leaves, for others the
-    /// ambient set; which ones the file itself carries is not known, so with file capabilities it is unknown.
-    fn capabilities(&self) -> Value<'a> {
-        let subject = &self.attempt.subject;
-        of(&subject.privileges, Groups::PRIVILEGES, Doubt::OTHER, |privileges| {
-            of(&subject.user, Groups::NONE, Doubt::OTHER, |user| {
-                if *user == Uid::ROOT {
-                    return Value::Flags(privileges.bounding.0 | privileges.inheritable.0, CAPABILITIES);
-                }
-                of(&self.attempt.object.capabilities, Groups::PRIVILEGES, Doubt::OTHER, |carries| {
-                    if *carries {
-                        Value::Unknown(Doubt::OTHER)
-                    } else {
-                        Value::Flags(privileges.ambient.0, CAPABILITIES)
-                    }
-                })
-            })
-        })
     }
 
     fn login(&self, login: &Login, what: Trait) -> Value<'a> {

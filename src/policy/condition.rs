@@ -2,6 +2,7 @@
 //!
 //! Only the checker makes one, so that evaluation need not doubt it.
 
+use super::function::Function;
 use super::pattern::Patterns;
 use super::syntax::Order;
 use crate::event::{Field, Groups};
@@ -21,7 +22,6 @@ pub struct Condition {
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     /// Where it stands in [`Condition::text`].
-    #[expect(dead_code, reason = "explanations show it")]
     pub(crate) range: Range<usize>,
     pub(crate) test: Test,
 }
@@ -45,6 +45,39 @@ pub(crate) enum Test {
     Number(Field, Order, Box<[Number]>),
     /// The truth value is this.
     Bool(Field, bool),
+    /// What comes of functions.
+    Computed(Box<Computed>),
+}
+
+/// A predicate on what an expression gives. A null makes it neither true nor false.
+#[derive(Clone, Debug)]
+pub(crate) struct Computed {
+    pub(crate) expression: Expression,
+    /// The fields in it, once each; at most [`super::limits::FIELDS_OF_A_CALL`].
+    pub(crate) fields: Box<[Field]>,
+    pub(crate) wanted: Wanted,
+}
+
+/// What is asked of an expression's value.
+#[derive(Clone, Debug)]
+pub(crate) enum Wanted {
+    /// It is there.
+    Exists,
+    Bool(bool),
+    Number(Order, Box<[Number]>),
+    Order(Order, Box<[u8]>),
+    Text(Patterns),
+}
+
+/// An expression whose types have been checked.
+#[derive(Clone, Debug)]
+pub(crate) enum Expression {
+    Field(Field),
+    Text(Box<[u8]>),
+    Number(Number),
+    Boolean(bool),
+    Null,
+    Call { function: Function, fold: bool, arguments: Box<[Expression]> },
 }
 
 /// A number in a condition.

@@ -16,3 +16,9 @@ pub const TEXT: usize = 4096;
 /// Characters between two `*` of a wildcard where there is a `?` among them: such a piece is looked for at every
 /// place of the value.
 pub const PIECE: usize = 128;
+/// Bytes of one regular expression.
+pub const REGEX: usize = 1000;
+/// Bytes of one regular expression's automaton.
+pub const AUTOMATON: usize = 1 << 20;
+/// Different fields in one call, with all calls inside it: each combination of their values is tried.
+pub const FIELDS_OF_A_CALL: usize = 3;

@@ -2,11 +2,19 @@
 
 /// The name of `names` that is nearest to `given`, where it is near enough to be meant.
 pub(crate) fn nearest<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    within(given, names, (given.chars().count() / 3).clamp(1, 6))
+}
+
+/// The name of `names` that is nearest to `given`, at most `allowed` edits away.
+pub(crate) fn within<'a>(
+    given: &str,
+    names: impl IntoIterator<Item = &'a str>,
+    allowed: usize,
+) -> Option<&'a str> {
     // Far longer names are never near, and the table below is quadratic.
     if given.len() > 128 {
         return None;
     }
-    let allowed = (given.chars().count() / 3).clamp(1, 6);
     names
         .into_iter()
         .map(|name| (distance(&given.to_lowercase(), &name.to_lowercase()), name))

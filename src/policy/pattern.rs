@@ -3,6 +3,7 @@
 //! A value matches as a whole. `*` is any number of characters, `?` exactly one, `/` and newline too; a character is
 //! one UTF-8 character or one byte that is part of none. Folding is of ASCII letters only, and only where asked for.
 
+use super::regex::Regex;
 use memchr::memmem;
 
 /// What one text is compared with: any of these.
@@ -11,6 +12,7 @@ pub(crate) struct Patterns {
     /// Sorted.
     exact: Box<[Box<[u8]>]>,
     globs: Box<[Glob]>,
+    regexes: Box<[Regex]>,
     /// The texts above are in lower case, and so must be what is compared with them.
     fold: bool,
 }
@@ -29,7 +31,7 @@ impl Patterns {
         let mut exact: Vec<Box<[u8]>> = texts.into_iter().map(|text| folded(text.as_bytes(), fold)).collect();
         exact.sort_unstable();
         exact.dedup();
-        Self { exact: exact.into(), globs: Box::default(), fold }
+        Self { exact: exact.into(), fold, ..Self::default() }
     }
 
     /// Wildcards; those without `*` and `?` are whole texts.
@@ -38,6 +40,11 @@ impl Patterns {
             texts.into_iter().partition(|text| text.contains(['*', '?']));
         let globs = globs.into_iter().map(|text| Glob::new(&folded(text.as_bytes(), fold))).collect();
         Self { globs, ..Self::exact(plain, fold) }
+    }
+
+    /// Regular expressions. They fold case themselves.
+    pub(crate) fn regexes(regexes: Vec<Regex>) -> Self {
+        Self { regexes: regexes.into(), ..Self::default() }
     }
 
     /// True where a text must be in lower case before it is compared.
@@ -52,13 +59,16 @@ impl Patterns {
             [only] => **only == *text,
             many => many.binary_search_by(|known| (**known).cmp(text)).is_ok(),
         };
-        exact || self.globs.iter().any(|glob| glob.matches(text))
+        exact
+            || self.globs.iter().any(|glob| glob.matches(text))
+            || self.regexes.iter().any(|regex| regex.matches(text))
     }
 
     /// Whether texts that begin with `start` match.
     pub(crate) fn below(&self, start: &[u8]) -> Below {
         let mut best = Below::Never;
-        if self.exact.iter().any(|known| known.starts_with(start)) {
+        let exact = self.exact.iter().any(|known| known.starts_with(start));
+        if exact || self.regexes.iter().any(|regex| regex.may_begin(start)) {
             best = Below::Perhaps;
         }
         for glob in &self.globs {

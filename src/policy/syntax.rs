@@ -64,6 +64,16 @@ pub(crate) enum Member {
     Regex,
 }
 
+impl Member {
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Like => "like",
+            Self::Regex => "regex",
+        }
+    }
+}
+
 impl Order {
     /// The same comparison with its sides changed over.
     pub(crate) fn flipped(self) -> Self {
