@@ -6,12 +6,15 @@
 
 #![allow(unsafe_code, reason = "takes ownership of the fanotify group that the test makes")]
 #![allow(clippy::disallowed_methods, reason = "a test runs programs")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use shmguard::event::{Device, Fact, Texts};
 use shmguard::watch::links::resolve;
 use shmguard::watch::monitor::{Means, Monitor};
+use shmguard::watch::namespaces::Namespaces;
 use shmguard::watch::place::{View, path_of};
 use shmguard::watch::plan::{Change, Inputs, Mark, MarkKind, Plan, Settings, changes, plan};
 use shmguard::watch::storage;
@@ -423,5 +426,132 @@ fn another_process_is_looked_at_like_ourselves() {
         bed.replan();
         let mark = bed.plan.as_ref().unwrap().marks.iter().find(|mark| mark.path == bed.at("shm")).unwrap();
         assert!(view.open(mark, &other).is_ok());
+    });
+}
+
+/// A shell in a mount namespace of its own, which does what it is told, line by line.
+struct Container {
+    shell: std::process::Child,
+    answers: std::io::BufReader<std::process::ChildStdout>,
+}
+
+impl Container {
+    fn new(bed: &Bed, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("unshare")
+            .args(arguments)
+            .args(["sh", "-e"])
+            .env("SHM", bed.at("shm"))
+            .env("BASE", &bed.base)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let answers = std::io::BufReader::new(shell.stdout.take().unwrap());
+        Self { shell, answers }
+    }
+
+    /// Does it, and waits until it is done.
+    fn does(&mut self, line: &str) {
+        use std::io::{BufRead as _, Write as _};
+        let mut answer = String::new();
+        self.shell.stdin.as_mut().unwrap().write_all(format!("{line}\necho done\n").as_bytes()).unwrap();
+        self.answers.read_line(&mut answer).unwrap();
+        assert_eq!(answer, "done\n", "{line}");
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        let _status = self.shell.wait();
+    }
+}
+
+impl Bed {
+    fn namespaces(&self) -> Namespaces {
+        Namespaces::new(&resolve(&[self.at("shm"), self.at("var/run")])).unwrap()
+    }
+
+    /// Scans, marks what was found, and says where it was.
+    fn scan(&self, namespaces: &mut Namespaces) -> Vec<PathBuf> {
+        let scan = namespaces.scan(&self.view.table().unwrap()).unwrap();
+        for found in &scan.found {
+            self.mark(&found.mark, &path_of(&found.fd));
+        }
+        scan.found
+            .iter()
+            .map(|found| found.mark.path.strip_prefix(&self.base).unwrap().to_path_buf())
+            .collect()
+    }
+}
+
+#[test]
+fn the_shared_memory_of_a_new_namespace_is_found_seen_and_forgotten() {
+    bed(|bed| {
+        bed.replan();
+        let mut namespaces = bed.namespaces();
+        assert!(bed.scan(&mut namespaces).is_empty());
+        let mut container = Container::new(bed, &["-m"]);
+        container.does("mount -t tmpfs c $SHM; cp /bin/true $SHM/x");
+        assert_eq!(bed.scan(&mut namespaces), [Path::new("shm")]);
+        assert_eq!(bed.seen(), 0);
+        container.does("$SHM/x");
+        assert!(bed.seen() > 0);
+        assert_eq!(namespaces.foreign().len(), 1);
+        assert_eq!(namespaces.foreign()[0].point, bed.at("shm").as_os_str().as_encoded_bytes());
+        drop(container);
+        let scan = namespaces.scan(&bed.view.table().unwrap()).unwrap();
+        assert!(scan.changed && namespaces.foreign().is_empty());
+    });
+}
+
+#[test]
+fn what_a_known_namespace_mounts_later_is_found_by_the_next_scan() {
+    bed(|bed| {
+        let mut namespaces = bed.namespaces();
+        let mut container = Container::new(bed, &["-m"]);
+        container.does("true");
+        assert!(bed.scan(&mut namespaces).is_empty());
+        assert!(bed.scan(&mut namespaces).is_empty());
+        container
+            .does("mkdir -p $BASE/run/deep; mount -t tmpfs c $BASE/run/deep; cp /bin/true $BASE/run/deep/x");
+        assert_eq!(bed.scan(&mut namespaces), [Path::new("run/deep")]);
+        container.does("$BASE/run/deep/x");
+        assert!(bed.seen() > 0);
+    });
+}
+
+#[test]
+fn no_namespace_can_make_the_guard_mark_what_it_must_not() {
+    bed(|bed| {
+        tmpfs(&bed.at("out"));
+        program(&bed.at("out/part/x"));
+        let mut namespaces = bed.namespaces();
+        for hostile in [
+            "mount --bind $BASE/out $SHM",
+            "mount --bind $BASE/out/part $SHM",
+            "mount --bind / $SHM",
+            "mount -t tmpfs c $BASE/mnt; mkdir $BASE/mnt/part; mount --bind $BASE/mnt/part $SHM",
+            "umount -l $BASE; rmdir $BASE/shm 2>/dev/null || true; mkdir -p $BASE; ln -s /tmp $BASE/shm",
+        ] {
+            let mut container = Container::new(bed, &["-m"]);
+            container.does(hostile);
+            assert!(bed.scan(&mut namespaces).is_empty(), "{hostile}");
+            assert!(bed.scan(&mut namespaces).is_empty(), "{hostile}");
+            container.does("rm -f $BASE/shm 2>/dev/null || true");
+        }
+    });
+}
+
+#[test]
+fn a_namespace_of_another_user_namespace_is_not_looked_at() {
+    bed(|bed| {
+        let mut namespaces = bed.namespaces();
+        let mut container = Container::new(bed, &["-Urm"]);
+        container.does("mount -t tmpfs c $SHM; cp /bin/true $SHM/x");
+        let scan = namespaces.scan(&bed.view.table().unwrap()).unwrap();
+        assert!(scan.found.is_empty() && scan.not_ours > 0);
+        container.does("$SHM/x");
+        assert_eq!(bed.seen(), 0);
     });
 }

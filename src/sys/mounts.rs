@@ -49,14 +49,23 @@ pub fn mount_ids(namespace: Option<u64>) -> io::Result<Vec<MountIds>> {
     }
 }
 
-/// A notification group that tells of every mount that is attached to or detached from the mount namespace whose file
-/// (`/proc/PID/ns/mnt`) is at `namespace`. It is readable when there is something to tell. Linux 6.14; EINVAL before.
-pub fn mount_events(namespace: &Path) -> io::Result<OwnedFd> {
-    let flags = FAN_REPORT_MNT | libc::FAN_CLASS_NOTIF | libc::FAN_CLOEXEC | libc::FAN_NONBLOCK;
+/// A notification group for mounts that come and go; [`tell_of_mounts`] says where. It is non-blocking, and readable when
+/// there is something to tell. Linux 6.14; EINVAL before.
+pub fn mount_events() -> io::Result<OwnedFd> {
+    let flags = FAN_REPORT_MNT
+        | libc::FAN_CLASS_NOTIF
+        | libc::FAN_UNLIMITED_MARKS
+        | libc::FAN_CLOEXEC
+        | libc::FAN_NONBLOCK;
     let fd = fanotify::low_level::fanotify_init(flags, 0)?;
     // SAFETY: fanotify_init has just made this descriptor and nothing else knows its number, so that the OwnedFd is its
     // only owner.
-    let group = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Lets the group tell of every mount that is attached to or detached from the mount namespace whose file
+/// (`/proc/PID/ns/mnt`) is at this path. The mark does not keep the namespace alive.
+pub fn tell_of_mounts(group: BorrowedFd<'_>, namespace: &Path) -> io::Result<()> {
     fanotify::low_level::fanotify_mark(
         group.as_raw_fd(),
         libc::FAN_MARK_ADD | FAN_MARK_MNTNS,
@@ -64,7 +73,37 @@ pub fn mount_events(namespace: &Path) -> io::Result<OwnedFd> {
         libc::AT_FDCWD,
         namespace,
     )?;
-    Ok(group)
+    Ok(())
+}
+
+/// The mount namespace after this one, or before it, in the order of their ids, and its id; `None` at the end. Only
+/// those over whose user namespace the caller has CAP_SYS_ADMIN. The descriptor keeps the namespace alive. Linux 6.12;
+/// ENOTTY before.
+pub fn neighbour_of_namespace(file: BorrowedFd<'_>, towards: Towards) -> io::Result<Option<(OwnedFd, u64)>> {
+    let request = match towards {
+        Towards::Newer => NS_MNT_GET_NEXT,
+        Towards::Older => NS_MNT_GET_PREV,
+    };
+    // struct mnt_ns_info: size and number of mounts (u32 each), id (u64). The first word takes both of the former.
+    let mut info = [0_u64; 2];
+    // SAFETY: both requests write at most the 16 bytes of struct mnt_ns_info to their argument, which has that size and
+    // outlives the call.
+    let fd = unsafe { libc::ioctl(file.as_raw_fd(), request, info.as_mut_ptr()) };
+    if fd == -1 {
+        let error = io::Error::last_os_error();
+        return if error.raw_os_error() == Some(libc::ENOENT) { Ok(None) } else { Err(error) };
+    }
+    // SAFETY: the ioctl has just made this descriptor (close-on-exec) and nothing else knows its number.
+    Ok(Some((unsafe { OwnedFd::from_raw_fd(fd) }, info[1])))
+}
+
+/// Which way to go in [`neighbour_of_namespace`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Towards {
+    /// To the next higher id.
+    Newer,
+    /// To the next lower id.
+    Older,
 }
 
 /// The id of the mount namespace behind a `/proc/PID/ns/mnt` file. Linux 6.11; ENOTTY before.
@@ -125,6 +164,12 @@ pub fn open_path(path: &Path) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
+/// Opens a path without access to its content (O_PATH), following links: for the links of /proc that lead to a place and
+/// not to a name.
+pub fn open_path_through(path: &Path) -> io::Result<OwnedFd> {
+    Ok(OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?.into())
+}
+
 /// Opens a file for reading, without waiting for what a device or a pipe may wait for.
 pub fn open_now(path: &Path) -> io::Result<OwnedFd> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
@@ -159,13 +204,21 @@ pub fn split_device(device: u64) -> (u32, u32) {
     (libc::major(device), libc::minor(device))
 }
 
-/// Reads and forgets everything that waits in a non-blocking descriptor.
-pub fn read_all_away(fd: BorrowedFd<'_>) -> io::Result<()> {
+/// True where an open file lies in memory: tmpfs or ramfs.
+pub fn is_in_memory(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let found = nix::sys::statfs::fstatfs(fd)?.filesystem_type();
+    Ok(found == nix::sys::statfs::TMPFS_MAGIC || found.0 == RAMFS_MAGIC)
+}
+
+/// Reads and forgets everything that waits in a non-blocking descriptor, and says whether there was anything.
+pub fn read_all_away(fd: BorrowedFd<'_>) -> io::Result<bool> {
     let mut buffer = [0_u8; 4096];
+    let mut any = false;
     loop {
         match nix::unistd::read(fd.as_fd(), &mut buffer) {
-            Ok(0) | Err(nix::errno::Errno::EAGAIN) => return Ok(()),
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Ok(0) | Err(nix::errno::Errno::EAGAIN) => return Ok(any),
+            Ok(_) => any = true,
+            Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -242,8 +295,13 @@ const FAN_MARK_MNTNS: u32 = 0x110;
 const FAN_MNT_ATTACH: u64 = 0x0100_0000;
 const FAN_MNT_DETACH: u64 = 0x0200_0000;
 
+// statfs(2); in no crate.
+const RAMFS_MAGIC: libc::__fsword_t = 0x8584_58f6;
+
 const NS_GET_USERNS: libc::Ioctl = 0xb701;
 const NS_GET_MNTNS_ID: libc::Ioctl = 0x8008_b705;
+const NS_MNT_GET_NEXT: libc::Ioctl = 0x8010_b70b;
+const NS_MNT_GET_PREV: libc::Ioctl = 0x8010_b70c;
 const LOOP_GET_STATUS64: libc::Ioctl = 0x4c05;
 
 #[cfg(test)]

@@ -174,8 +174,8 @@ fn whole(here: PathBuf, rest: &VecDeque<OsString>) -> PathBuf {
     rest.iter().fold(here, |path, name| path.join(name))
 }
 
-/// `path` with the known links resolved.
-fn follow(path: &Path, links: &[Link]) -> PathBuf {
+/// `path` with the known links resolved, and no others.
+pub(super) fn follow(path: &Path, links: &[Link]) -> PathBuf {
     let mut left = 40;
     let mut done = PathBuf::from("/");
     let mut rest = names(path);

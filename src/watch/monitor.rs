@@ -38,7 +38,11 @@ impl Monitor {
     /// Begins to listen, by the best means that this kernel has. What changes after this call is told. So it is made
     /// before the table is read for the first time.
     pub fn new(view: &View) -> io::Result<Self> {
-        match sys::mounts::mount_events(&view.namespace()) {
+        let group = sys::mounts::mount_events().and_then(|group| {
+            sys::mounts::tell_of_mounts(group.as_fd(), &view.namespace())?;
+            Ok(group)
+        });
+        match group {
             Ok(group) => Ok(Self { source: Source::Group(group) }),
             Err(_) => Self::polling(view),
         }
@@ -46,8 +50,7 @@ impl Monitor {
 
     /// The means that every kernel has.
     pub fn polling(view: &View) -> io::Result<Self> {
-        let monitor = Self { source: Source::Table(File::open(view.mountinfo())?) };
-        Ok(monitor)
+        Ok(Self { source: Source::Table(File::open(view.mountinfo())?) })
     }
 
     /// Which means is in force.
@@ -81,7 +84,7 @@ impl Monitor {
     /// is lost.
     pub fn drain(&mut self) -> io::Result<()> {
         match &self.source {
-            Source::Group(group) => sys::mounts::read_all_away(group.as_fd()),
+            Source::Group(group) => sys::mounts::read_all_away(group.as_fd()).map(drop),
             Source::Table(_) => Ok(()),
         }
     }

@@ -181,13 +181,16 @@ fn scope_of(inputs: &Inputs<'_>, superblocks: &[Superblock]) -> Scope {
         }
     }
     let mut builder = scope::Builder::new(&inputs.directories.links, &watched);
-    for superblock in superblocks {
+    let taken = |device| inputs.foreign.iter().any(|foreign| foreign.device == device);
+    for superblock in superblocks.iter().filter(|superblock| superblock.present || !taken(superblock.device))
+    {
         for named in &superblock.named {
             builder.add(superblock.device, superblock.choice == Choice::Shared, &named.inner, &named.point);
         }
     }
     for foreign in inputs.foreign {
-        if superblocks.iter().all(|known| known.device != foreign.device) {
+        // The number of one that went away can be in use again, and the finder has just seen this one.
+        if superblocks.iter().all(|known| !known.present || known.device != foreign.device) {
             builder.add(foreign.device, false, b"", &foreign.point);
         }
     }

@@ -54,11 +54,8 @@ impl<'a> Groups<'a> {
         let root = table.visible(b"/").map(|mount| mount.device);
         let mut groups = Self { groups: group(table, &targets), root, layers: layers_of_root(table) };
         let steady = previous.filter(|plan| plan.directories == *inputs.directories);
-        let choices: Vec<_> = groups
-            .groups
-            .values()
-            .map(|group| groups.choice(group, &targets, previous.is_none(), steady))
-            .collect();
+        let choices: Vec<_> =
+            groups.groups.values().map(|group| groups.choice(group, &targets, steady)).collect();
         for (group, choice) in groups.groups.values_mut().zip(choices) {
             group.choice = choice;
         }
@@ -101,7 +98,7 @@ impl<'a> Groups<'a> {
     }
 
     /// The choice from where it is mounted alone.
-    fn choice(&self, group: &Group<'_>, targets: &[Vec<u8>], first: bool, steady: Option<&Plan>) -> Choice {
+    fn choice(&self, group: &Group<'_>, targets: &[Vec<u8>], steady: Option<&Plan>) -> Choice {
         let Some(primary) = group.inside.first().or(group.mounts.first()) else { return Choice::Nothing };
         let kind = Kind::of(&primary.fs_type);
         if group.inside.is_empty() {
@@ -124,7 +121,7 @@ impl<'a> Groups<'a> {
         // A table that does not show the root cannot tell a bind of it from a filesystem of its own.
         let may_be_root = self.root.is_none() && (kind != Kind::Memory || trimmed(&primary.root) != b"");
         let bundle = kind == Kind::Disk && group.inside.iter().all(|mount| is_bundle(mount));
-        let native = group.is_native(targets, first);
+        let native = group.is_native(targets, steady.is_none());
         let container = !group.at && (bundle || kind == Kind::Layered);
         if may_be_root || container || !native { Choice::Each } else { Choice::Whole }
     }

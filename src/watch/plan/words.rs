@@ -55,7 +55,7 @@ pub struct Loop {
 }
 
 /// A superblock that another mount namespace has at a watched directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Foreign {
     /// Its device number.
     pub device: Device,
@@ -278,6 +278,12 @@ impl Plan {
 }
 
 impl Mark {
+    /// The filesystem mark for a mount of another namespace's table; the path is that namespace's.
+    #[must_use]
+    pub fn elsewhere(mount: &Mount) -> Self {
+        Self::of(MarkKind::Filesystem, mount, 0)
+    }
+
     pub(super) fn of(kind: MarkKind, mount: &Mount, superblock: u64) -> Self {
         Self {
             kind,

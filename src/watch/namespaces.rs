@@ -1,0 +1,501 @@
+//! The watched directories of other mount namespaces: a container's `/dev/shm` is a filesystem of its own.
+//!
+//! Owns the list of mount namespaces and the look into those that are new or changed. Anyone can make a namespace and put
+//! the host's root or `/tmp` at its `/dev/shm`. So a find is only: in a namespace that our own user namespace owns (its
+//! maker was root here), a tmpfs or ramfs mounted with its whole content on or below a watched directory, that the host
+//! has mounted nowhere but, at most, on a directory named `shm` (where container engines keep it), reached without any
+//! link, and proved by mount id, device number and type after it was opened.
+//!
+//! Nothing tells of a new mount namespace, so they are counted through once in a while: the kernel lists them from Linux
+//! 6.12 (some 2 us each), before that /proc does (some 5 us for each process). Mounts in a known namespace are told by a
+//! group (6.14); before that a namespace is looked at again and again, the younger the more often. That group is asked,
+//! never waited for, so containers wake nobody. Called by the daemon once a second, and when the host's mounts changed.
+
+use super::links::{Directories, State, follow};
+use super::mounts::{Mount, MountTable, below};
+use super::plan::{Foreign, Mark};
+use crate::event::Device;
+use crate::sys::mounts::{self as sys, Towards};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// The mount namespaces of this host, as far as they were looked at.
+#[derive(Debug)]
+pub struct Namespaces {
+    /// Inode numbers of our own mount and user namespace.
+    own_mount: u64,
+    own_user: u64,
+    /// The directories to look for, as they are spelled, and the links that lead to them.
+    directories: Directories,
+    spelled: Vec<Vec<u8>>,
+    known: BTreeMap<Key, Known>,
+    /// Tells of mounts in known namespaces; `None` where the kernel cannot.
+    events: Option<OwnedFd>,
+    /// Where a count that was too long goes on. It keeps one namespace alive until then.
+    cursor: Option<OwnedFd>,
+    scans: u64,
+    lap: u64,
+}
+
+/// What a scan found.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// Filesystems to mark: all of those namespaces that were looked at, again or for the first time.
+    pub found: Vec<Found>,
+    /// The list that the plan wants is another one than after the last scan.
+    pub changed: bool,
+    /// How many namespaces there are besides ours, of those that were counted.
+    pub namespaces: usize,
+    /// How many of those are not root's, and never looked at.
+    pub not_ours: usize,
+    /// How many wait for the next scan, because of the limits.
+    pub postponed: usize,
+}
+
+/// A filesystem to mark, in another namespace.
+#[derive(Debug)]
+pub struct Found {
+    /// Its mark. The path is that of its namespace; the place to mark is `fd` ([`super::place::path_of`]).
+    pub mark: Mark,
+    /// What stands there (O_PATH).
+    pub fd: OwnedFd,
+    /// A process of the namespace.
+    pub pid: u32,
+    /// The namespace's inode number, as in /proc/PID/ns/mnt.
+    pub namespace: u64,
+}
+
+/// The id that is never used again where the kernel has one (6.11), else the inode number.
+type Key = u64;
+
+#[derive(Debug)]
+struct Known {
+    inode: u64,
+    state: Look,
+    found: Vec<Foreign>,
+    since: u64,
+    looked: u64,
+    lap: u64,
+    /// Its mounts are told by the group.
+    told: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// Another user namespace owns it.
+    NotOurs,
+    /// It is to be looked at.
+    Due,
+    /// It was looked at.
+    Done,
+    /// No process could be found in it.
+    Empty,
+}
+
+impl Namespaces {
+    /// Looks from the calling thread's namespaces. Nothing is looked at yet.
+    pub fn new(directories: &Directories) -> io::Result<Self> {
+        let inode =
+            |name: &str| Ok::<_, io::Error>(std::fs::metadata(format!("/proc/thread-self/ns/{name}"))?.ino());
+        Ok(Self {
+            own_mount: inode("mnt")?,
+            own_user: inode("user")?,
+            spelled: spelled(directories),
+            directories: directories.clone(),
+            known: BTreeMap::new(),
+            events: sys::mount_events().ok(),
+            cursor: None,
+            scans: 0,
+            lap: 0,
+        })
+    }
+
+    /// Counts the namespaces and looks into those that are new or changed. `host` is our own table, read just now. Does not
+    /// block on any filesystem.
+    pub fn scan(&mut self, host: &MountTable) -> io::Result<Scan> {
+        self.scans += 1;
+        let before = self.foreign();
+        self.count()?;
+        let told =
+            self.events.as_ref().is_some_and(|group| sys::read_all_away(group.as_fd()).unwrap_or(true));
+        let due = self.due(told);
+        let mut scan = Scan { postponed: due.len().saturating_sub(LOOKS), ..Scan::default() };
+        let due: BTreeMap<u64, Key> = due.into_iter().take(LOOKS).collect();
+        if !due.is_empty() {
+            let processes = processes(&due)?;
+            for (inode, key) in &due {
+                let pids = processes.get(inode).map(Vec::as_slice).unwrap_or_default();
+                self.look(*key, pids, host, &mut scan);
+            }
+        }
+        scan.namespaces = self.known.len();
+        scan.not_ours = self.known.values().filter(|known| known.state == Look::NotOurs).count();
+        scan.changed = before != self.foreign();
+        Ok(scan)
+    }
+
+    /// What was found and is not gone, for the plan.
+    #[must_use]
+    pub fn foreign(&self) -> Vec<Foreign> {
+        let mut all: Vec<Foreign> =
+            self.known.values().flat_map(|known| known.found.iter().cloned()).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// Brings the list of namespaces up to date.
+    fn count(&mut self) -> io::Result<()> {
+        let own = File::open("/proc/thread-self/ns/mnt")?;
+        match self.count_by_kernel(&own) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL | libc::EPERM)) => {
+                self.count_by_processes()
+            }
+            other => other,
+        }
+    }
+
+    fn count_by_kernel(&mut self, own: &File) -> io::Result<()> {
+        let start = match self.cursor.take() {
+            Some(cursor) => cursor,
+            None => {
+                self.lap += 1;
+                self.walk(own.try_clone()?.into(), Towards::Older)?;
+                own.try_clone()?.into()
+            }
+        };
+        self.cursor = self.walk(start, Towards::Newer)?;
+        if self.cursor.is_none() {
+            let lap = self.lap;
+            self.known.retain(|_, known| known.lap == lap);
+        }
+        Ok(())
+    }
+
+    /// Notes every namespace from `at` on. What is returned is where it stopped, if that is not the end.
+    fn walk(&mut self, mut at: OwnedFd, towards: Towards) -> io::Result<Option<OwnedFd>> {
+        for _ in 0..COUNTED {
+            let Some((next, id)) = sys::neighbour_of_namespace(at.as_fd(), towards)? else { return Ok(None) };
+            self.note(id, &next);
+            at = next;
+        }
+        Ok(Some(at))
+    }
+
+    /// Notes a namespace of whose file we have a descriptor.
+    fn note(&mut self, key: Key, file: &OwnedFd) {
+        let lap = self.lap;
+        if let Some(known) = self.known.get_mut(&key) {
+            known.lap = lap;
+            return;
+        }
+        let Ok(inode) = inode_of(file) else { return };
+        if inode == self.own_mount {
+            return;
+        }
+        let ours = sys::owner_of_namespace(file.as_fd()).and_then(|owner| inode_of(&owner));
+        let state = if ours.is_ok_and(|owner| owner == self.own_user) { Look::Due } else { Look::NotOurs };
+        let known = Known { inode, state, found: Vec::new(), since: self.scans, looked: 0, lap, told: false };
+        self.known.insert(key, known);
+    }
+
+    /// The way of kernels that do not list them.
+    fn count_by_processes(&mut self) -> io::Result<()> {
+        self.lap += 1;
+        let mut seen = BTreeSet::new();
+        for pid in pids()? {
+            let path = namespace_file(pid);
+            let Some(inode) = namespace_of(&path) else { continue };
+            if inode == self.own_mount || !seen.insert(inode) {
+                continue;
+            }
+            if let Ok(file) = File::open(&path) {
+                let file = OwnedFd::from(file);
+                let key = sys::mount_namespace_id(file.as_fd()).unwrap_or(inode);
+                self.note(key, &file);
+            }
+        }
+        let lap = self.lap;
+        self.known.retain(|_, known| known.lap == lap);
+        Ok(())
+    }
+
+    /// The namespaces to look at now, those first that waited longest.
+    fn due(&self, told: bool) -> Vec<(u64, Key)> {
+        let mut due: Vec<_> = self.known.iter().filter(|(_, known)| known.is_due(self.scans, told)).collect();
+        due.sort_by_key(|(_, known)| known.looked);
+        due.into_iter().map(|(key, known)| (known.inode, *key)).collect()
+    }
+
+    /// Looks at one namespace, through at most a few of its processes: one of them can have another root directory.
+    fn look(&mut self, key: Key, pids: &[u32], host: &MountTable, scan: &mut Scan) {
+        let Some(inode) = self.known.get(&key).map(|known| known.inode) else { return };
+        // The group first: what is mounted while we look is then told.
+        let told = pids.iter().any(|pid| self.listen(*pid, inode));
+        let mut found: Vec<Found> = Vec::new();
+        let mut roots = BTreeSet::new();
+        let mut looked = false;
+        for pid in pids {
+            let Ok(root) = Inside::open(*pid, inode) else { continue };
+            looked = true;
+            if roots.insert(root.identity) {
+                found.extend(root.finds(&self.spelled, host));
+            }
+        }
+        let directories = &self.directories;
+        if let Some(known) = self.known.get_mut(&key) {
+            known.told = told;
+            known.looked = self.scans;
+            known.state = if looked { Look::Done } else { Look::Empty };
+            known.found = found.iter().map(|found| foreign(found, directories)).collect();
+        }
+        scan.found.append(&mut found);
+    }
+
+    fn listen(&self, pid: u32, inode: u64) -> bool {
+        let path = namespace_file(pid);
+        let Some(group) = &self.events else { return false };
+        // Opened and compared, because the pid may be another process by now.
+        let Ok(file) = File::open(&path).map(OwnedFd::from) else { return false };
+        inode_of(&file).is_ok_and(|found| found == inode)
+            && sys::tell_of_mounts(group.as_fd(), &super::place::path_of(&file)).is_ok()
+    }
+}
+
+impl Known {
+    fn is_due(&self, scan: u64, told: bool) -> bool {
+        let age = scan.saturating_sub(self.since);
+        let rest = scan.saturating_sub(self.looked);
+        match self.state {
+            Look::NotOurs => false,
+            Look::Due => true,
+            Look::Done if self.told => told,
+            // Nobody tells: at first at every scan, while a container is being set up, and then now and then.
+            Look::Done => age < 30 || rest >= 10,
+            // A namespace that a file keeps (snapd does that) may get processes at any time; to search for them costs.
+            Look::Empty => rest >= age.clamp(1, 16),
+        }
+    }
+}
+
+/// Another namespace, seen through one of its processes.
+struct Inside {
+    pid: u32,
+    inode: u64,
+    root: OwnedFd,
+    identity: (u64, u64),
+    table: MountTable,
+}
+
+impl Inside {
+    fn open(pid: u32, inode: u64) -> io::Result<Self> {
+        let root: OwnedFd = sys::open_path_through(Path::new(&format!("/proc/{pid}/root")))?;
+        let place = File::from(root.try_clone()?).metadata()?;
+        let mut text = Vec::new();
+        File::open(format!("/proc/{pid}/mountinfo"))?.take(TABLE_BYTES).read_to_end(&mut text)?;
+        // The pid was in that namespace before and is in it now, so root and table are of it, or of a task that moved about
+        // between namespaces meanwhile: then what is opened proves itself or is dropped.
+        if namespace_of(&namespace_file(pid)) != Some(inode) {
+            return Err(io::Error::from_raw_os_error(libc::ESTALE));
+        }
+        let identity = (place.dev(), place.ino());
+        Ok(Self { pid, inode, root, identity, table: MountTable::parse(&text) })
+    }
+
+    fn finds(&self, spelled: &[Vec<u8>], host: &MountTable) -> Vec<Found> {
+        let wanted = |mount: &&Mount| is_candidate(mount, spelled, host) && self.table.is_visible(mount);
+        self.table
+            .mounts()
+            .iter()
+            .filter(wanted)
+            .take(FINDS)
+            .filter_map(|mount| self.find(mount).ok())
+            .collect()
+    }
+
+    fn find(&self, mount: &Mount) -> io::Result<Found> {
+        let point = PathBuf::from(OsStr::from_bytes(&mount.point));
+        let fd = sys::open_in_root(self.root.as_fd(), &point)?;
+        let (major, minor) = sys::split_device(sys::device_of(fd.as_fd())?);
+        let proved = sys::mount_id_of(fd.as_fd())? == mount.id
+            && Device { major, minor } == mount.device
+            && sys::is_in_memory(fd.as_fd())?;
+        match proved {
+            true => Ok(Found { mark: Mark::elsewhere(mount), fd, pid: self.pid, namespace: self.inode }),
+            false => Err(io::Error::from_raw_os_error(libc::ESTALE)),
+        }
+    }
+}
+
+/// Whether the table of another namespace shows something to mark: see the module.
+fn is_candidate(mount: &Mount, spelled: &[Vec<u8>], host: &MountTable) -> bool {
+    let place = spelled.iter().any(|directory| below(&mount.point, directory).is_some());
+    let kind = mount.fs_type == b"tmpfs" || mount.fs_type == b"ramfs";
+    // What the host has in a watched directory is marked already, and what it has elsewhere is not to be.
+    let engines = |known: &Mount| {
+        known.point.ends_with(b"/shm") && known.root == b"/" && !in_any(&known.point, spelled)
+    };
+    let host_has = host.mounts().iter().filter(|known| known.device == mount.device);
+    place && kind && mount.root == b"/" && mount.point != b"/" && host_has.into_iter().all(engines)
+}
+
+fn in_any(point: &[u8], spelled: &[Vec<u8>]) -> bool {
+    spelled.iter().any(|directory| below(point, directory).is_some())
+}
+
+/// The watched directories in every spelling that was configured or that the links gave.
+fn spelled(directories: &Directories) -> Vec<Vec<u8>> {
+    let watched =
+        directories.watched.iter().filter(|one| matches!(one.state, State::Present | State::Missing));
+    let mut spelled: Vec<Vec<u8>> = watched
+        .flat_map(|one| [&one.configured, &one.path])
+        .map(|path| path.as_os_str().as_bytes().to_vec())
+        // All of a container is no watched directory.
+        .filter(|path| path != b"/")
+        .collect();
+    spelled.sort();
+    spelled.dedup();
+    spelled
+}
+
+/// The name by which the plan knows it: our links resolved, whatever the container has there.
+fn foreign(found: &Found, directories: &Directories) -> Foreign {
+    let point = follow(&found.mark.path, &directories.links);
+    Foreign { device: found.mark.device, point: point.as_os_str().as_bytes().to_vec() }
+}
+
+/// A few processes, the oldest first, of each of these mount namespaces.
+fn processes(wanted: &BTreeMap<u64, Key>) -> io::Result<BTreeMap<u64, Vec<u32>>> {
+    let mut processes: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+    for pid in pids()? {
+        if let Some(inode) = namespace_of(&namespace_file(pid)).filter(|inode| wanted.contains_key(inode)) {
+            let pids = processes.entry(inode).or_default();
+            if pids.len() < PROCESSES {
+                pids.push(pid);
+            }
+        }
+    }
+    Ok(processes)
+}
+
+/// The ids of the processes there are, in ascending order.
+fn pids() -> io::Result<Vec<u32>> {
+    let names =
+        std::fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut pids: Vec<u32> = names.collect();
+    pids.sort_unstable();
+    Ok(pids)
+}
+
+fn namespace_file(pid: u32) -> PathBuf {
+    format!("/proc/{pid}/ns/mnt").into()
+}
+
+/// `mnt:[4026531841]`
+fn namespace_of(file: &Path) -> Option<u64> {
+    let text = std::fs::read_link(file).ok()?;
+    text.to_str()?.strip_prefix("mnt:[")?.strip_suffix(']')?.parse().ok()
+}
+
+fn inode_of(file: &OwnedFd) -> io::Result<u64> {
+    Ok(File::from(file.try_clone()?).metadata()?.ino())
+}
+
+/// How many namespaces are counted in one scan. Any user can make thousands; the rest is counted in the next scan.
+const COUNTED: usize = 4096;
+/// How many namespaces are looked at in one scan.
+const LOOKS: usize = 64;
+/// Through how many processes a namespace is looked at.
+const PROCESSES: usize = 4;
+/// How many filesystems of one process's view are marked.
+const FINDS: usize = 64;
+/// How much of a mount table is read: some ten thousand mounts.
+const TABLE_BYTES: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::links::{Look as Stands, resolve_with};
+
+    fn debian() -> Directories {
+        resolve_with(&["/dev/shm".into(), "/var/run".into()], |path| match path.to_str() {
+            Some("/var/run") => Ok(Stands::Link("/run".into(), 0)),
+            _ => Ok(Stands::Directory),
+        })
+    }
+
+    fn candidates(host: &str, inside: &str) -> Vec<String> {
+        let (host, inside) = (MountTable::parse(host.as_bytes()), MountTable::parse(inside.as_bytes()));
+        let spelled = spelled(&debian());
+        let found = inside.mounts().iter().filter(|mount| is_candidate(mount, &spelled, &host));
+        found.map(|mount| String::from_utf8(mount.point.clone()).unwrap()).collect()
+    }
+
+    const HOST: &str = "\
+28 1 254:1 / / rw - ext4 /dev/vda1 rw
+26 28 0:23 / /run rw - tmpfs tmpfs rw
+30 28 0:25 / /dev/shm rw - tmpfs tmpfs rw
+31 28 0:26 / /tmp rw - tmpfs tmpfs rw
+32 28 0:27 / /var/lib/containers/storage/overlay-containers/a/userdata/shm rw - tmpfs shm rw
+";
+
+    #[test]
+    fn the_shared_memory_of_containers_is_found() {
+        let inside = "\
+500 400 0:80 / / rw - overlay overlay rw
+501 500 0:81 / /dev rw - tmpfs tmpfs rw
+502 501 0:82 / /dev/shm rw - tmpfs shm rw
+503 500 0:83 / /run rw - tmpfs tmpfs rw
+504 503 0:84 / /run/secrets rw - ramfs ramfs rw
+505 500 0:85 / /var/run rw - tmpfs tmpfs rw
+506 500 0:86 / /tmp rw - tmpfs tmpfs rw
+507 503 0:27 / /run/podman rw - tmpfs shm rw
+";
+        assert_eq!(candidates(HOST, inside), ["/dev/shm", "/run", "/run/secrets", "/var/run", "/run/podman"]);
+    }
+
+    #[test]
+    fn what_the_host_has_elsewhere_and_what_is_no_memory_of_its_own_is_not() {
+        let inside = "\
+500 400 0:26 / / rw - tmpfs tmpfs rw
+501 500 0:26 / /dev/shm rw - tmpfs tmpfs rw
+502 500 254:1 / /dev/shm rw - ext4 /dev/vda1 rw
+503 500 0:90 /part /run/x rw - tmpfs tmpfs rw
+504 500 0:25 / /run/host rw - tmpfs tmpfs rw
+505 500 0:91 / /run/fuse rw - fuse.x x rw
+506 500 0:92 / /run/over rw - overlay o rw
+";
+        assert!(candidates(HOST, inside).is_empty());
+    }
+
+    #[test]
+    fn a_find_is_named_as_the_host_names_it() {
+        let table = MountTable::parse(b"505 500 0:85 / /var/run/a rw - tmpfs tmpfs rw\n");
+        let fd: OwnedFd = File::open("/proc").unwrap().into();
+        let found = Found { mark: Mark::elsewhere(&table.mounts()[0]), fd, pid: 1, namespace: 1 };
+        assert_eq!(foreign(&found, &debian()).point, b"/run/a");
+    }
+
+    #[test]
+    fn a_namespace_without_processes_is_searched_for_less_and_less() {
+        let known = |since, looked| Known {
+            inode: 1,
+            state: Look::Empty,
+            found: vec![],
+            since,
+            looked,
+            lap: 0,
+            told: false,
+        };
+        assert!(known(1, 1).is_due(2, false));
+        assert!(!known(1, 10).is_due(12, false));
+        assert!(known(1, 100).is_due(116, false));
+        assert!(!known(1, 100).is_due(115, true));
+    }
+}
