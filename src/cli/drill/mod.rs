@@ -7,7 +7,7 @@
 mod sequences;
 mod stage;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
 
@@ -73,15 +73,16 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
 
 fn drill(args: &Args, err: &mut dyn Write) -> Result<Report, StageError> {
     let mut stage = Stage::new()?;
+    let progress = !args.json && std::io::stderr().is_terminal();
     let mut sequences = Vec::new();
     for (number, sequence) in (1..).zip(SEQUENCES) {
-        if !args.json {
+        if progress {
             // Progress is for a person; losing it loses nothing.
             let _written = write!(err, "\r{number}/{}  {:<40}", SEQUENCES.len(), sequence.name);
         }
         sequences.push(try_one(&mut stage, sequence)?);
     }
-    if !args.json {
+    if progress {
         let _written = write!(err, "\r{:<60}\r", "");
     }
     let records = stage.end(args.keep)?;
