@@ -20,6 +20,9 @@ pub struct Args {
     /// Stands above the configuration's mode
     #[arg(long, value_name = "MODE", value_parser = mode)]
     pub mode: Option<Mode>,
+    /// A small parent keeps the waiting execs and starts the guard again when it dies; for hosts without systemd
+    #[arg(long)]
+    pub supervise: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -33,8 +36,11 @@ Examples:
 
 /// Runs until a signal ends it.
 pub fn run(args: &Args, err: &mut dyn Write) -> u8 {
-    let options = daemon::Options { config: args.config.clone(), mode: args.mode };
-    let Err(error) = daemon::run(&options) else { return exit::DONE };
+    let options = daemon::Options { config: args.config.clone(), mode: args.mode, supervise: args.supervise };
+    let error = match daemon::run(&options) {
+        Ok(status) => return status,
+        Err(error) => error,
+    };
     // Where standard error is closed, the exit status still tells.
     let _written = writeln!(err, "shmguard: {error}");
     status(&error)

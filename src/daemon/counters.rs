@@ -24,6 +24,8 @@ pub struct Counters {
     pub unknown: AtomicU64,
     /// Attempts elsewhere on a shared filesystem that is marked whole: allowed at once, unrecorded.
     pub outside: AtomicU64,
+    /// Groups taken over from a guard that died.
+    pub take_overs: AtomicU64,
     /// Attempts that wait for full evidence.
     pub evidence_queued: AtomicU64,
     /// Attempts with full evidence.

@@ -30,6 +30,7 @@ pub struct Keeper {
     loaded: Timestamp,
     failed_reload: Option<(Timestamp, String)>,
     mounts_unreadable: Option<io::Error>,
+    parent_gone: bool,
 }
 
 /// A mode that somebody set over the control socket.
@@ -62,6 +63,7 @@ impl Keeper {
             loaded: Timestamp(clock::realtime()),
             failed_reload: None,
             mounts_unreadable: None,
+            parent_gone: false,
         }
     }
 
@@ -93,6 +95,17 @@ impl Keeper {
     #[must_use]
     pub fn mounts_unreadable(&self) -> Option<&io::Error> {
         self.mounts_unreadable.as_ref()
+    }
+
+    /// Notes that the parent of this guard is gone.
+    pub fn lose_parent(&mut self) {
+        self.parent_gone = true;
+    }
+
+    /// The parent of this guard is gone: nobody would take over.
+    #[must_use]
+    pub fn parent_gone(&self) -> bool {
+        self.parent_gone
     }
 
     /// The mode that somebody set, the one of the command line, and the configuration's.

@@ -9,6 +9,7 @@
 
 pub mod counters;
 pub mod keeper;
+mod leave;
 pub mod live;
 pub mod load;
 mod marks;
@@ -19,5 +20,7 @@ mod sinks;
 mod start;
 mod status;
 mod steward;
+mod supervised;
+mod threads;
 
 pub use start::{Options, StartError, run};

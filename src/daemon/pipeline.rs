@@ -152,6 +152,11 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         self.finish(job, decision, Evidence::Cut(why))
     }
 
+    /// Notes that a job has left the queue.
+    pub fn takes_from_queue(&self) {
+        self.shared.counters.evidence_queued.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Takes full evidence, until `patience` after the event was read, then records and answers.
     pub fn complete<D: Duty>(&mut self, mut job: Job<D>, patience: Duration) -> Box<Attempt> {
         let waited = Duration::from_nanos(clock::boottime().saturating_sub(job.duty.since()));
@@ -161,6 +166,7 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         let deadline = Instant::now() + left;
         if job.live.full_evidence {
             self.identify.fetch(evidence_groups(), job.duty.as_fd(), &mut job.attempt, deadline);
+            self.shared.counters.evidence_full.fetch_add(1, Ordering::Relaxed);
         }
         let decision = self.decision(&mut job, deadline);
         self.finish(job, decision, Evidence::Full)

@@ -78,7 +78,10 @@ pub(super) fn read_events<I: Identify, S: Sink>(
                 spare = match pipeline.judge(exec, attempt) {
                     Next::Answered(attempt) => Some(attempt),
                     Next::Evidence(job) => match queue.try_send(job) {
-                        Ok(()) => None,
+                        Ok(()) => {
+                            shared.counters.evidence_queued.fetch_add(1, Ordering::Relaxed);
+                            None
+                        }
                         Err(TrySendError::Full(job)) => Some(pipeline.cut(job, Cut::QueueFull)),
                         Err(TrySendError::Disconnected(job)) => Some(pipeline.cut(job, Cut::Unavailable)),
                     },
@@ -102,6 +105,7 @@ pub(super) fn take_evidence<I: Identify, S: Sink>(
     patience: Duration,
 ) {
     for job in jobs {
+        pipeline.takes_from_queue();
         let attempt = pipeline.complete(job, patience);
         // The reader may have ended before us; its memory is then nobody's.
         let _returned = pool.send(attempt);

@@ -2,36 +2,42 @@
 
 use std::fmt;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit};
 
 use super::counters::Counters;
 use super::keeper::{self, Keeper};
+use super::leave::leave;
 use super::live::{self, Current, Live};
 use super::load::{self, Ownership};
 use super::marks::Marks;
-use super::pipeline::{Job, Pipeline, Shared};
-use super::reader::{self, EVIDENCE_QUEUE, ReaderControl};
-use super::signals::{Received, Signals};
-use super::steward::{Steward, keep};
-use super::{sinks, status};
-use crate::control::server::{self, Limits, Listener};
-use crate::event::Mode;
-use crate::identify::{Identifier, IdentifyError};
-use crate::notify::{Group, NotifyError, PendingExec};
-use crate::policy::Problem;
-use crate::policy::config::Level;
+use super::pipeline::Shared;
+use super::signals::Signals;
+use super::sinks;
+use super::status::Inside;
+use super::steward::{Steward, describe, keep};
+use super::supervised::{self, Inherited, Role};
+use super::threads::{Seat, Threads, serve_control};
+use crate::control::server::{self, Listener};
+use crate::decide;
+use crate::event::{Failure, Mode, Settled};
+use crate::identify::IdentifyError;
+use crate::notify::{Group, InFlight, NotifyError, Waiting};
+use crate::policy::config::{Config, Level};
+use crate::policy::{Generation, Problem};
 use crate::privileges::{self, PrivilegeError};
 use crate::record::{Host, Log, Notice, RecordError};
 use crate::supervise::service::Service;
-use crate::sys::scheduling;
 use crate::watch::monitor::Monitor;
 use crate::watch::place::View;
 use crate::watch::{links, plan};
+
+/// The names under which a service manager keeps our descriptors.
+const GROUP: &str = "group";
+const IN_FLIGHT: &str = "in-flight";
 
 /// What the command line says.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +46,8 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// Stands above the configuration's mode.
     pub mode: Option<Mode>,
+    /// A parent keeps the group and starts the guard again when it dies.
+    pub supervise: bool,
 }
 
 /// Why the guard does not stand.
@@ -72,28 +80,78 @@ pub enum StartError {
     },
 }
 
-/// How long the answering threads may take to end once they are asked to.
-const LEAVE_WITHIN: Duration = Duration::from_millis(700);
-
-/// Guards until a signal ends it. Blocks.
+/// Guards until a signal ends it, and returns the exit status. Blocks.
 ///
 /// # Errors
 /// The guard does not stand; nothing is marked and nothing waits.
-pub fn run(options: &Options) -> Result<(), StartError> {
-    let (config, config_file) =
-        load::config(options.config.as_deref(), Ownership::Checked).map_err(StartError::Problems)?;
-    keeper::refuse_unavailable(&config, config_file.as_deref()).map_err(StartError::Problems)?;
-    let generation = load::policy(&config, Ownership::Checked).map_err(StartError::Problems)?;
+pub fn run(options: &Options) -> Result<u8, StartError> {
     privileges::check().map_err(StartError::Privileges)?;
     abort_on_panic();
+    // Mistakes are told before anything is touched; a worker reads the files again.
+    let prepared = Prepared::read(options)?;
+    let role = match handed_over().map_err(system("take over the group"))? {
+        Some(inherited) => Role::Worker(inherited),
+        None => {
+            let group = Group::new(sinks::wants_audit(&prepared.config)).map_err(StartError::Group)?;
+            if options.supervise {
+                supervised::part(group, prepared.config.answer_deadline)?
+            } else {
+                Role::Worker(Inherited { group: Arc::new(group), predecessor: None })
+            }
+        }
+    };
+    match role {
+        Role::Over(status) => Ok(status),
+        Role::Worker(inherited) if inherited.predecessor.is_some() => {
+            guard(options, Prepared::read(options)?, inherited)
+        }
+        Role::Worker(inherited) => guard(options, prepared, inherited),
+    }
+}
 
+/// What was read before anything is touched.
+struct Prepared {
+    config: Config,
+    config_file: Option<PathBuf>,
+    generation: Generation,
+}
+
+impl Prepared {
+    fn read(options: &Options) -> Result<Self, StartError> {
+        let (config, config_file) =
+            load::config(options.config.as_deref(), Ownership::Checked).map_err(StartError::Problems)?;
+        keeper::refuse_unavailable(&config, config_file.as_deref()).map_err(StartError::Problems)?;
+        let generation = load::policy(&config, Ownership::Checked).map_err(StartError::Problems)?;
+        Ok(Self { config, config_file, generation })
+    }
+}
+
+/// The group that a service manager kept for us, with the table of what our predecessor left.
+fn handed_over() -> io::Result<Option<Inherited>> {
+    let mut kept = Service::kept()?;
+    let Some(group) = kept.remove(GROUP) else { return Ok(None) };
+    let in_flight = match kept.remove(IN_FLIGHT) {
+        Some(table) => InFlight::adopt(table)?,
+        None => InFlight::new()?,
+    };
+    let group = Arc::new(Group::adopt(group, in_flight));
+    Ok(Some(Inherited { group, predecessor: Some("ended".to_owned()) }))
+}
+
+/// One guard, from its group to its end.
+fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<u8, StartError> {
+    let Prepared { config, config_file, generation } = prepared;
+    let Inherited { group, predecessor } = inherited;
     // First of all signals: one that comes while we start must end us in order.
     let signals = Signals::new().map_err(system("take over signals"))?;
+    let seat = Seat::take()?;
+    let scheduling = seat.scheduling.clone();
+    privileges::give_up().map_err(StartError::Privileges)?;
     let service = Service::new();
+    let handed_on = service.keep(&[(GROUP, group.as_fd()), (IN_FLIGHT, group.in_flight().as_fd())]);
     let listener = Listener::bind(&config.control.socket).map_err(of_control)?;
     let view = View::own();
     let monitor = Monitor::new(&view).map_err(system("watch the mount table"))?;
-    let group = Arc::new(Group::new(sinks::wants_audit(&config)).map_err(StartError::Group)?);
     let users = load::users();
     let log = Log::open(&sinks::settings(&config), Host::read()).map_err(StartError::Log)?;
 
@@ -117,8 +175,12 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let marks = Marks::new(Arc::clone(&group), view, directories, keeper::watch_settings(&config));
     let answer_deadline = config.answer_deadline;
     let mut keeper = Keeper::new(Arc::clone(&shared), marks, config, config_file, options.mode);
-    let threads = Threads::start(&group, &shared, answer_deadline)?;
-
+    if let Some(end) = &predecessor {
+        // The scope first: what waits in the group is judged as soon as the reader has it.
+        keeper.refresh_mounts();
+        settle_left_over(&group, &shared, end);
+    }
+    let threads = Threads::start(seat, &group, &shared, answer_deadline)?;
     // The reader stands before the first mark: from the mark on, execs wait for it.
     keeper.refresh_mounts();
     let placed = match check_marks(&keeper) {
@@ -130,9 +192,10 @@ pub fn run(options: &Options) -> Result<(), StartError> {
             return Err(error);
         }
     };
+    group.in_flight().set_stood();
     let keeper = Arc::new(Mutex::new(keeper));
-    let control = serve_control(listener, &keeper, &shared, &group, &threads)?;
-    privileges::give_up().map_err(StartError::Privileges)?;
+    let inside = Inside::new(&keeper, &shared, &group, scheduling);
+    let control = serve_control(listener, inside)?;
 
     let mode = shared.current.get().mode;
     shared.sink.notice(&Notice::Started {
@@ -141,181 +204,40 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         policy_hash: &policy_hash,
         rules,
         marks: placed,
-        taken_over: false,
+        taken_over: predecessor.is_some(),
     });
     tell_left_out(&keep(&keeper), &shared.sink);
     say("ready");
     service.ready(&format!("{mode} mode, {placed} filesystems guarded, {rules} rules"));
-    let mut steward = Steward {
-        keeper: Arc::clone(&keeper),
-        shared: Arc::clone(&shared),
-        group,
-        service,
-        signals,
-        monitor,
-        answer_deadline,
-    };
+    let supervised = options.supervise.then(nix::unistd::getppid);
+    let mut steward =
+        Steward { keeper, shared, group, service, signals, monitor, answer_deadline, handed_on, supervised };
     let ended = steward.watch();
-    leave(&steward, ended, threads, control)
+    leave(&steward, ended, threads, control).map(|()| 0)
 }
 
-/// The answering threads.
-struct Threads {
-    control: Arc<ReaderControl>,
-    reader: JoinHandle<()>,
-    evidence: JoinHandle<()>,
-    scheduling: crate::control::status::Scheduling,
-}
-
-impl Threads {
-    fn start(group: &Arc<Group>, shared: &Arc<Shared<Log>>, patience: Duration) -> Result<Self, StartError> {
-        let control = Arc::new(ReaderControl::new().map_err(system("make an eventfd"))?);
-        let (queue, jobs) = mpsc::sync_channel(EVIDENCE_QUEUE);
-        let (give_back, pool) = mpsc::channel();
-        let identifier = || Identifier::new().map_err(StartError::Identify);
-        let of_evidence = Pipeline::new(identifier()?, Arc::clone(shared));
-        let evidence =
-            spawn("evidence", move || reader::take_evidence(&jobs, &give_back, of_evidence, patience))?;
-        let of_reader = Pipeline::new(identifier()?, Arc::clone(shared));
-        let (tell, told) = mpsc::sync_channel(1);
-        let (group, shared, its_control) = (Arc::clone(group), Arc::clone(shared), Arc::clone(&control));
-        let reader = spawn("reader", move || {
-            // The receiver waits for this one message.
-            let _told = tell.send(prioritize());
-            read(&group, &its_control, &shared, of_reader, &queue, &pool);
-        })?;
-        let scheduling = told.recv().unwrap_or_default();
-        Ok(Self { control, reader, evidence, scheduling })
-    }
-
-    /// Lets the threads answer what waits, and ends them. False: they did not end in time.
-    fn end(self) -> bool {
-        self.control.stop();
-        let begun = std::time::Instant::now();
-        while !(self.reader.is_finished() && self.evidence.is_finished()) {
-            if begun.elapsed() > LEAVE_WITHIN {
-                return false;
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
-        true
+/// Answers what a dead predecessor had read and not answered, and records each.
+fn settle_left_over(group: &Group, shared: &Shared<Log>, end: &str) {
+    let live = shared.current.get();
+    let response = decide::reaction(Failure::TakenOver, live.mode, &live.settings);
+    shared.counters.take_overs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let text = format!("the guard before this one {end}; this one has taken over its group");
+    shared.sink.notice(&Notice::Other { action: "guard-taken-over", text: &text, failed: false });
+    for (number, waiting) in group.settle_left_over(response, descriptor_limit()) {
+        shared.counters.fail(Failure::TakenOver);
+        let detail = waiting.map_or_else(
+            || format!("event {number}, of which nothing is known, answered {response:?}"),
+            |waiting| describe(&Waiting { fallback: response, ..waiting }, Settled::Delivered),
+        );
+        shared.sink.notice(&Notice::Gap { failure: Failure::TakenOver, count: 1, detail: &detail });
     }
 }
 
-/// The reader's life. A group that can't be read any more is the end of the guard: the process ends, loudly, and
-/// whoever started it starts it again.
-fn read(
-    group: &Arc<Group>,
-    control: &ReaderControl,
-    shared: &Arc<Shared<Log>>,
-    pipeline: Pipeline<Identifier, Log>,
-    queue: &SyncSender<Job<PendingExec>>,
-    pool: &reader::Pool,
-) {
-    if let Err(error) = reader::read_events(group, control, shared, pipeline, queue, pool) {
-        let text = format!("the group cannot be read any more: {error}");
-        shared.sink.notice(&Notice::Other { action: "reader-failed", text: &text, failed: true });
-        say(&format!("shmguard: {text}"));
-        std::process::abort();
-    }
-}
-
-/// Gives the reader the highest priority that is to be had: every answer wakes every waiter of the group, and at equal
-/// priority all of them run before the reader gets to the next event.
-fn prioritize() -> crate::control::status::Scheduling {
-    let fifo = match scheduling::fifo() {
-        Ok(()) => return in_force("SCHED_FIFO 1", None),
-        Err(error) => format!("SCHED_FIFO: {error}"),
-    };
-    match scheduling::nice(-20) {
-        Ok(()) => in_force("nice -20", Some(fifo)),
-        Err(error) => in_force("default", Some(format!("{fifo}; nice -20: {error}"))),
-    }
-}
-
-fn in_force(what: &str, refused: Option<String>) -> crate::control::status::Scheduling {
-    crate::control::status::Scheduling { in_force: what.to_owned(), refused }
-}
-
-/// The control thread, and the descriptor whose closing ends it.
-struct ControlThread {
-    thread: JoinHandle<()>,
-    stop: io::PipeWriter,
-}
-
-fn serve_control(
-    listener: Listener,
-    keeper: &Arc<Mutex<Keeper>>,
-    shared: &Arc<Shared<Log>>,
-    group: &Arc<Group>,
-    threads: &Threads,
-) -> Result<ControlThread, StartError> {
-    let inside = status::Inside {
-        keeper: Arc::clone(keeper),
-        shared: Arc::clone(shared),
-        group: Arc::clone(group),
-        started: crate::event::Timestamp(crate::sys::clock::realtime()),
-        begun: std::time::Instant::now(),
-        scheduling: threads.scheduling.clone(),
-        features: features(group),
-    };
-    let (ended, stop) = io::pipe().map_err(system("make a pipe"))?;
-    let thread = spawn("control", move || {
-        let served = server::serve(listener, Limits::default(), ended.into(), |request, peer| {
-            inside.answer(&request, peer)
-        });
-        if let Err(error) = served {
-            say(&format!("shmguard: the control socket is closed: {error}"));
-        }
-    })?;
-    Ok(ControlThread { thread, stop })
-}
-
-/// The orderly end: nothing new waits, what waits is answered, who asked is recorded.
-fn leave(
-    steward: &Steward,
-    ended: io::Result<Received>,
-    threads: Threads,
-    control: ControlThread,
-) -> Result<(), StartError> {
-    steward.service.stopping();
-    let cleared = keep(&steward.keeper).clear_marks();
-    let in_order = threads.end();
-    drop(control.stop);
-    // The control thread ends at once, but for a client in the middle of an answer; that one is not waited for.
-    drop(control.thread);
-    let log = &steward.shared.sink;
-    if !in_order || cleared.is_err() {
-        let text = "an answering thread did not end in time; closing the group lets what waits run";
-        log.notice(&Notice::Other { action: "stop-forced", text, failed: true });
-    }
-    let result = match ended {
-        Ok(received) => {
-            let exe =
-                received.sender.and_then(|(pid, _)| std::fs::read_link(format!("/proc/{pid}/exe")).ok());
-            log.notice(&Notice::Stopping {
-                signal: received.name,
-                sender_pid: received.sender.map(|(pid, _)| pid),
-                sender_uid: received.sender.map(|(_, uid)| uid),
-                sender_exe: exe.as_deref().map(|exe| std::os::unix::ffi::OsStrExt::as_bytes(exe.as_os_str())),
-            });
-            Ok(())
-        }
-        Err(error) => Err(StartError::System { what: "wait for signals", error }),
-    };
-    // Copies that other sinks have not taken by then are in the record all the same.
-    let _fed = log.close(Duration::from_millis(200));
-    let socket = keep(&steward.keeper).config().control.socket.clone();
-    remove_socket(&socket);
-    result
-}
-
-/// Removes our socket, should the control thread not have come to it.
-fn remove_socket(path: &std::path::Path) {
-    if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
-        // The next guard replaces a socket that nobody answers.
-        let _removed = std::fs::remove_file(path);
-    }
+/// The numbers that an event's descriptor can have had in our predecessor, which had our limits.
+fn descriptor_limit() -> i32 {
+    const MOST: u64 = 1 << 20;
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(MOST, |(soft, _)| soft.min(MOST));
+    i32::try_from(limit).unwrap_or(i32::MAX)
 }
 
 /// How many marks are in place.
@@ -346,17 +268,6 @@ fn tell_left_out(keeper: &Keeper, log: &Log) {
     }
 }
 
-fn features(group: &Group) -> std::collections::BTreeMap<String, bool> {
-    let features = group.features();
-    [("FAN_REPORT_FD_ERROR", features.fd_error), ("FAN_ENABLE_AUDIT", features.audit)]
-        .map(|(name, there)| (name.to_owned(), there))
-        .into()
-}
-
-fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(system("start a thread"))
-}
-
 /// A thread that panics must not leave a guard behind that looks alive and answers nobody.
 fn abort_on_panic() {
     let default = std::panic::take_hook();
@@ -367,7 +278,7 @@ fn abort_on_panic() {
 }
 
 /// One line for whoever started the guard. Standard error may be closed or full: nobody waits for it.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     use std::io::Write;
     let _written = writeln!(io::stderr(), "{line}");
 }
@@ -380,7 +291,7 @@ fn of_control(error: server::Error) -> StartError {
     }
 }
 
-fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
+pub(super) fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
     move |error| StartError::System { what, error }
 }
 

@@ -26,16 +26,34 @@ use crate::watch::plan;
 /// Everything that the answers are made from.
 #[derive(Debug)]
 pub(super) struct Inside {
-    pub(super) keeper: Arc<Mutex<Keeper>>,
-    pub(super) shared: Arc<Shared<Log>>,
-    pub(super) group: Arc<Group>,
-    pub(super) started: Timestamp,
-    pub(super) begun: Instant,
-    pub(super) scheduling: Scheduling,
-    pub(super) features: BTreeMap<String, bool>,
+    keeper: Arc<Mutex<Keeper>>,
+    shared: Arc<Shared<Log>>,
+    group: Arc<Group>,
+    started: Timestamp,
+    begun: Instant,
+    scheduling: Scheduling,
+    features: BTreeMap<String, bool>,
 }
 
 impl Inside {
+    /// What is true from now on.
+    pub(super) fn new(
+        keeper: &Arc<Mutex<Keeper>>,
+        shared: &Arc<Shared<Log>>,
+        group: &Arc<Group>,
+        scheduling: Scheduling,
+    ) -> Self {
+        Self {
+            keeper: Arc::clone(keeper),
+            shared: Arc::clone(shared),
+            group: Arc::clone(group),
+            started: Timestamp(clock::realtime()),
+            begun: Instant::now(),
+            scheduling,
+            features: features(group),
+        }
+    }
+
     /// Answers one request of a peer that the server has let in.
     pub(super) fn answer(&self, request: &Request, peer: Peer) -> Reply {
         match request {
@@ -93,6 +111,7 @@ impl Inside {
             no_match: counted.no_match.load(Ordering::Relaxed),
             unknown: counted.unknown.load(Ordering::Relaxed),
             outside: counted.outside.load(Ordering::Relaxed),
+            take_overs: counted.take_overs.load(Ordering::Relaxed),
             ..Counters::new()
         };
         for (failure, count) in counted.failures() {
@@ -133,6 +152,13 @@ impl Inside {
     }
 }
 
+fn features(group: &Group) -> BTreeMap<String, bool> {
+    let features = group.features();
+    [("FAN_REPORT_FD_ERROR", features.fd_error), ("FAN_ENABLE_AUDIT", features.audit)]
+        .map(|(name, there)| (name.to_owned(), there))
+        .into()
+}
+
 fn mode(keeper: &Keeper) -> ModeStatus {
     let (set, forced, configured) = keeper.modes();
     let after = forced.unwrap_or(configured);
@@ -165,7 +191,11 @@ fn problems(keeper: &Keeper) -> Vec<Shortfall> {
         what: format!("the mount table could not be read: {error}"),
         remedy: "new mounts may be unguarded; reload".to_owned(),
     });
-    refused.chain(unread).collect()
+    let parent = keeper.parent_gone().then(|| Shortfall {
+        what: "the parent of this guard is gone: if the guard dies now, waiting execs run".to_owned(),
+        remedy: "start the guard again".to_owned(),
+    });
+    refused.chain(unread).chain(parent).collect()
 }
 
 fn mark(held: &Held) -> Mark {

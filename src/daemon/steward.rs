@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::keeper::Keeper;
 use super::pipeline::Shared;
 use super::signals::{Order, Received, Signals};
-use crate::event::{Failure, Settled};
+use crate::event::{Failure, Pid, Settled, Uid};
 use crate::notify::{Group, Waiting};
 use crate::record::{Log, Notice};
 use crate::supervise::service::Service;
@@ -31,6 +31,10 @@ pub(super) struct Steward {
     pub(super) signals: Signals,
     pub(super) monitor: Monitor,
     pub(super) answer_deadline: Duration,
+    /// Somebody keeps the group for the next guard.
+    pub(super) handed_on: bool,
+    /// A parent hands its signals on to us.
+    pub(super) supervised: Option<nix::unistd::Pid>,
 }
 
 impl Steward {
@@ -55,10 +59,18 @@ impl Steward {
             }
             keep(&self.keeper).end_override();
             self.settle_late();
+            self.look_at_parent();
             if !progress.is_stuck(&self.group) {
                 self.service.alive();
             }
         }
+    }
+
+    /// Who sent a signal: one that our parent handed on came from somebody else.
+    pub(super) fn true_sender(&self, received: &Received) -> Option<(Pid, Uid)> {
+        let sender = received.sender?;
+        let relayed = self.supervised.is_some_and(|parent| parent.as_raw() == sender.0.0);
+        if relayed { self.group.in_flight().sender() } else { Some(sender) }
     }
 
     /// Waits for a signal, a mount, or the next heartbeat. True where mounts came or went.
@@ -85,6 +97,16 @@ impl Steward {
                 let line = first.lines().next().unwrap_or_default();
                 self.service.ready(&format!("reload failed, the old rules stay: {line}"));
             }
+        }
+    }
+
+    /// A parent that is gone can start no successor: the guard stands, and says so.
+    fn look_at_parent(&mut self) {
+        if self.supervised.is_some_and(|parent| parent != nix::unistd::getppid()) {
+            self.supervised = None;
+            let text = "the parent of this guard is gone: if the guard dies now, waiting execs run";
+            self.shared.sink.notice(&Notice::Other { action: "parent-gone", text, failed: true });
+            keep(&self.keeper).lose_parent();
         }
     }
 

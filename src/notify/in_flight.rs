@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Features;
-use crate::event::{Device, Pid, Response};
+use crate::event::{Device, Pid, Response, Uid};
 use crate::sys::shared::Words;
 
 /// What a slot says of an event.
@@ -92,6 +92,34 @@ impl InFlight {
         if let Some([_, read, ..]) = self.about() {
             read.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Notes, for the process that reads, who sent the signal that it gets next from us.
+    pub fn note_sender(&self, sender: Pid, user: Uid) {
+        if let Some([_, _, from, _]) = self.about() {
+            from.store(u64::from(sender.0.cast_unsigned()) << 32 | u64::from(user.0), Ordering::Release);
+        }
+    }
+
+    /// Who sent the last signal that was handed on.
+    #[must_use]
+    pub fn sender(&self) -> Option<(Pid, Uid)> {
+        let word = self.about().map_or(0, |[_, _, from, _]| from.load(Ordering::Acquire));
+        let half = |word: u64| u32::try_from(word & 0xffff_ffff).unwrap_or(0);
+        (word != 0).then(|| (Pid(half(word >> 32).cast_signed()), Uid(half(word))))
+    }
+
+    /// Notes that a guard stands on this group: its marks are in place.
+    pub fn set_stood(&self) {
+        if let Some([_, _, _, stood]) = self.about() {
+            stood.store(1, Ordering::Release);
+        }
+    }
+
+    /// A guard has stood on this group.
+    #[must_use]
+    pub fn has_stood(&self) -> bool {
+        self.about().is_some_and(|[_, _, _, stood]| stood.load(Ordering::Acquire) != 0)
     }
 
     /// How long the oldest event that is not answered has waited at `now` (nanoseconds since boot).
@@ -199,7 +227,7 @@ impl InFlight {
         self.words.words().get(start..)?.first_chunk()
     }
 
-    /// The group's own words: features, events read.
+    /// The group's own words: features, events read, who sent the last signal, whether a guard ever stood.
     fn about(&self) -> Option<&[AtomicU64; WORDS]> {
         self.words.words().first_chunk()
     }

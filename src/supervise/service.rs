@@ -3,9 +3,14 @@
 //! Without systemd (`NOTIFY_SOCKET` unset) every call does nothing. A message that cannot be sent is dropped: systemd
 //! then acts as it does on silence, which is the truth.
 
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+
+use crate::sys::inherited;
 
 /// The service manager, if there is one.
 #[derive(Debug)]
@@ -24,6 +29,26 @@ impl Service {
     #[must_use]
     pub fn heartbeat(&self) -> Option<Duration> {
         self.watchdog.map(|limit| limit / 2)
+    }
+
+    /// The descriptors that the manager kept for us, by the names that we gave them (sd_listen_fds_with_names(3)). Taken
+    /// once; the caller owns them.
+    ///
+    /// # Errors
+    /// What we were told about them does not fit together.
+    pub fn kept() -> io::Result<BTreeMap<String, OwnedFd>> {
+        let kept = sd_notify::listen_fds_with_names()?;
+        kept.map(|(number, name)| Ok((name, inherited::own(number)?))).collect()
+    }
+
+    /// Gives descriptors to the manager, to be kept for the next process of this service. True where there is a manager
+    /// that took the message.
+    pub fn keep(&self, descriptors: &[(&str, BorrowedFd<'_>)]) -> bool {
+        std::env::var_os("NOTIFY_SOCKET").is_some()
+            && descriptors.iter().all(|(name, descriptor)| {
+                let state = [NotifyState::FdStore, NotifyState::FdName(name)];
+                sd_notify::notify_with_fds(&state, &[*descriptor]).is_ok()
+            })
     }
 
     /// Every mark is in place.

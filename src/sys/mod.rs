@@ -5,12 +5,14 @@
 
 pub mod clock;
 pub mod fanotify;
+pub mod inherited;
 pub mod links;
 pub mod mapping;
 pub mod memory;
 pub mod mounts;
 pub mod namespaces;
 pub mod pidfd;
+pub mod process;
 pub mod scheduling;
 pub mod shared;
 pub mod statmount;

@@ -109,6 +109,17 @@ impl Bed {
         guard
     }
 
+    /// Starts a guard with a parent, and waits until it is ready.
+    pub fn supervised(&self, configuration: &str) -> Guard {
+        let config = self.configure(configuration, "");
+        let guard = self.launch(&config, &["--supervise"]);
+        let stderr = self.path("stderr");
+        wait_until("the guard is ready", || {
+            fs::read_to_string(&stderr).unwrap_or_default().lines().any(|line| line == "ready")
+        });
+        guard
+    }
+
     /// Writes a configuration and returns its path.
     pub fn configure(&self, configuration: &str, watch: &str) -> PathBuf {
         let directory = self.directory.path().display();
@@ -125,10 +136,15 @@ impl Bed {
 
     /// Starts a guard without waiting.
     pub fn start(&self, config: &Path) -> Guard {
+        self.launch(config, &[])
+    }
+
+    pub fn launch(&self, config: &Path, flags: &[&str]) -> Guard {
         let stderr = File::create(self.path("stderr")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_shmguard"));
         command
             .arg("run")
+            .args(flags)
             .arg("--config")
             .arg(config)
             .stdin(Stdio::null())
@@ -173,6 +189,17 @@ impl Guard {
         attempts.remove(0)
     }
 
+    /// The process that answers the kernel: the guard itself, or the worker of a supervised one.
+    pub fn worker(&self) -> Pid {
+        let mut worker = None;
+        wait_until("the guard says its process id", || {
+            let status: Option<Value> = serde_json::from_str(&self.ask(&["status", "--json"]).0).ok();
+            worker = status.and_then(|status| i32::try_from(status["pid"].as_i64()?).ok());
+            worker.is_some()
+        });
+        Pid::from_raw(worker.unwrap())
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
     }
@@ -200,9 +227,15 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.child.kill().unwrap();
-            self.child.wait().unwrap();
+        // In order, so that a parent takes its worker along; then not.
+        let begun = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if begun.elapsed() > Duration::from_secs(2) {
+                self.child.kill().unwrap();
+            } else {
+                kill(self.pid(), Signal::SIGTERM).unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }

@@ -21,3 +21,4 @@ mod names;
 mod scope;
 mod stop;
 mod subjects;
+mod takeover;

@@ -1,0 +1,173 @@
+//! The guard's threads: how they are started, what each gives up first, and how they end.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::pipeline::{Job, Pipeline, Shared};
+use super::reader::{self, EVIDENCE_QUEUE, ReaderControl};
+use super::start::{StartError, say, system};
+use super::status::Inside;
+use crate::control::server::{self, Limits, Listener};
+use crate::control::status::Scheduling;
+use crate::identify::Identifier;
+use crate::notify::{Group, PendingExec};
+use crate::privileges;
+use crate::record::{Log, Notice};
+use crate::sys::scheduling;
+
+/// How long the answering threads may take to end once they are asked to.
+const LEAVE_WITHIN: Duration = Duration::from_millis(700);
+
+/// The reader's thread before it has anything to read: it has its priority, and no capability more than it keeps. It is
+/// started first, because only it needs CAP_SYS_NICE, and the others start with what the main thread has left by then.
+pub(super) struct Seat {
+    thread: JoinHandle<()>,
+    work: SyncSender<Work>,
+    /// The priority that it got.
+    pub(super) scheduling: Scheduling,
+}
+
+/// What the reader gets to do.
+struct Work {
+    group: Arc<Group>,
+    control: Arc<ReaderControl>,
+    shared: Arc<Shared<Log>>,
+    pipeline: Pipeline<Identifier, Log>,
+    queue: SyncSender<Job<PendingExec>>,
+    pool: reader::Pool,
+}
+
+impl Seat {
+    /// Starts the thread.
+    pub(super) fn take() -> Result<Self, StartError> {
+        let (work, given): (_, Receiver<Work>) = mpsc::sync_channel(1);
+        let (tell, told) = mpsc::sync_channel(1);
+        let thread = spawn("reader", move || {
+            let scheduling = prioritize();
+            // The receiver waits for this one message.
+            let _told = tell.send(privileges::give_up().map(|()| scheduling));
+            // Without work the start has failed, and there is nothing to read.
+            if let Ok(work) = given.recv() {
+                work.go();
+            }
+        })?;
+        let ended =
+            || StartError::System { what: "start the reader", error: io::ErrorKind::BrokenPipe.into() };
+        let scheduling = told.recv().map_err(|_| ended())?.map_err(StartError::Privileges)?;
+        Ok(Self { thread, work, scheduling })
+    }
+}
+
+/// The answering threads.
+pub(super) struct Threads {
+    control: Arc<ReaderControl>,
+    reader: JoinHandle<()>,
+    evidence: JoinHandle<()>,
+}
+
+impl Threads {
+    /// Gives the reader its work. From here on events are read.
+    pub(super) fn start(
+        seat: Seat,
+        group: &Arc<Group>,
+        shared: &Arc<Shared<Log>>,
+        patience: Duration,
+    ) -> Result<Self, StartError> {
+        let control = Arc::new(ReaderControl::new().map_err(system("make an eventfd"))?);
+        let (queue, jobs) = mpsc::sync_channel(EVIDENCE_QUEUE);
+        let (give_back, pool) = mpsc::channel();
+        let pipeline = || -> Result<_, StartError> {
+            Ok(Pipeline::new(Identifier::new().map_err(StartError::Identify)?, Arc::clone(shared)))
+        };
+        let of_evidence = pipeline()?;
+        let evidence =
+            spawn("evidence", move || reader::take_evidence(&jobs, &give_back, of_evidence, patience))?;
+        let work = Work {
+            group: Arc::clone(group),
+            control: Arc::clone(&control),
+            shared: Arc::clone(shared),
+            pipeline: pipeline()?,
+            queue,
+            pool,
+        };
+        if seat.work.send(work).is_err() {
+            return Err(StartError::System {
+                what: "start the reader",
+                error: io::ErrorKind::BrokenPipe.into(),
+            });
+        }
+        Ok(Self { control, reader: seat.thread, evidence })
+    }
+
+    /// Lets the threads answer what waits, and ends them. False: they did not end in time.
+    pub(super) fn end(self) -> bool {
+        self.control.stop();
+        let begun = Instant::now();
+        while !(self.reader.is_finished() && self.evidence.is_finished()) {
+            if begun.elapsed() > LEAVE_WITHIN {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        true
+    }
+}
+
+impl Work {
+    /// The reader's life. A group that can't be read any more is the end of the guard: the process ends, loudly, and
+    /// whoever started it starts it again.
+    fn go(self) {
+        let Self { group, control, shared, pipeline, queue, pool } = self;
+        if let Err(error) = reader::read_events(&group, &control, &shared, pipeline, &queue, &pool) {
+            let text = format!("the group cannot be read any more: {error}");
+            shared.sink.notice(&Notice::Other { action: "reader-failed", text: &text, failed: true });
+            say(&format!("shmguard: {text}"));
+            std::process::abort();
+        }
+    }
+}
+
+/// Gives the reader the highest priority that is to be had: every answer wakes every waiter of the group, and at equal
+/// priority all of them run before the reader gets to the next event.
+fn prioritize() -> Scheduling {
+    let fifo = match scheduling::fifo() {
+        Ok(()) => return in_force("SCHED_FIFO 1", None),
+        Err(error) => format!("SCHED_FIFO: {error}"),
+    };
+    match scheduling::nice(-20) {
+        Ok(()) => in_force("nice -20", Some(fifo)),
+        Err(error) => in_force("default", Some(format!("{fifo}; nice -20: {error}"))),
+    }
+}
+
+fn in_force(what: &str, refused: Option<String>) -> Scheduling {
+    Scheduling { in_force: what.to_owned(), refused }
+}
+
+/// The control thread, and the descriptor whose closing ends it.
+pub(super) struct ControlThread {
+    _thread: JoinHandle<()>,
+    _stop: io::PipeWriter,
+}
+
+/// Serves the control socket until the returned value is dropped. The thread is not waited for: a client in the middle
+/// of an answer must not hold up a stop.
+pub(super) fn serve_control(listener: Listener, inside: Inside) -> Result<ControlThread, StartError> {
+    let (ended, stop) = io::pipe().map_err(system("make a pipe"))?;
+    let thread = spawn("control", move || {
+        let served = server::serve(listener, Limits::default(), ended.into(), |request, peer| {
+            inside.answer(&request, peer)
+        });
+        if let Err(error) = served {
+            say(&format!("shmguard: the control socket is closed: {error}"));
+        }
+    })?;
+    Ok(ControlThread { _thread: thread, _stop: stop })
+}
+
+fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(system("start a thread"))
+}
