@@ -52,7 +52,7 @@ pub(super) fn decode(text: &str) -> Result<Vec<u8>, NotAValue> {
 
 /// A text that [`push`] with [`Style::Value`] never writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAValue;
+pub(super) struct NotAValue;
 
 impl fmt::Display for NotAValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
