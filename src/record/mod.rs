@@ -26,8 +26,7 @@ mod syslog;
 mod terminal;
 pub mod verify;
 
-pub use format::{Case, Cut, Entry, Evidence, Notice};
+pub use format::{Case, Cut, Entry, Evidence, Host, Notice};
 pub use generations::Generations;
-pub use host::Host;
 pub use log::{Log, NotRecorded, RecordError, SinkState};
 pub use settings::{AlertSettings, FileSettings, JournalSettings, Settings, Stderr, Sync, SyslogSettings};

@@ -210,6 +210,19 @@ fn a_file_that_others_move_or_remove_is_made_anew_within_moments() {
 }
 
 #[test]
+fn a_file_that_is_gone_and_cannot_be_made_anew_is_no_working_sink() {
+    let (directory, settings) = place();
+    let log = open(&settings);
+    std::fs::remove_file(path(&settings)).unwrap();
+    std::os::unix::fs::symlink(directory.path().join("elsewhere"), path(&settings)).unwrap();
+    eventually("the sink does not work", || !log.counters()[0].working);
+    assert!(log.counters()[0].error.as_ref().is_some_and(|error| error.contains("symbolic link")));
+    std::fs::remove_file(path(&settings)).unwrap();
+    eventually("it works again", || log.counters()[0].working && path(&settings).exists());
+    assert!(!directory.path().join("elsewhere").exists());
+}
+
+#[test]
 fn a_new_file_is_opened_at_once_when_asked() {
     let (_directory, settings) = place();
     let log = open(&settings);
