@@ -21,6 +21,11 @@ pub(super) enum Style {
 
 /// Appends `bytes`, without quotes around them.
 pub(super) fn push(out: &mut Vec<u8>, bytes: &[u8], style: Style) {
+    // Nearly every text is of this kind, and the check runs over many bytes at a time.
+    if bytes.iter().all(|byte| is_ordinary(*byte)) {
+        out.extend_from_slice(bytes);
+        return;
+    }
     for chunk in bytes.utf8_chunks() {
         push_str(out, chunk.valid(), style);
         for byte in chunk.invalid() {
@@ -52,7 +57,7 @@ pub(super) fn decode(text: &str) -> Result<Vec<u8>, NotAValue> {
 
 /// A text that [`push`] with [`Style::Value`] never writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAValue;
+pub(super) struct NotAValue;
 
 impl fmt::Display for NotAValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

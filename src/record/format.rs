@@ -18,12 +18,10 @@ mod notice;
 mod redact;
 mod summary;
 
-pub use host::HostFacts;
-pub(super) use host::host_members;
+pub use host::{Host, HostFacts};
 pub use notice::Notice;
 pub use redact::Redact;
 
-use super::Host;
 use crate::event::{Attempt, Basis, Decision, Effect, Failure, Mode, Response, Timestamp, Users};
 use crate::policy::About;
 

@@ -1,27 +1,11 @@
-//! The machine that a record comes from, read once at start and written as ready members of every line.
+//! This machine, as records name it: read once at start.
 
-use super::format::HostFacts;
-use super::format::host_members;
+use super::format::{Host, HostFacts};
 use crate::event::Timestamp;
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The machine, with its part of the line already written.
-#[derive(Clone, Debug)]
-pub struct Host {
-    facts: HostFacts,
-    members: Vec<u8>,
-}
-
 impl Host {
-    /// From facts that are given: for tests, and for logs of another machine.
-    #[must_use]
-    pub fn new(facts: HostFacts) -> Self {
-        let mut members = Vec::new();
-        host_members(&mut members, &facts);
-        Self { facts, members }
-    }
-
     /// This machine: uname(2), /etc/machine-id, /etc/os-release, and the boot id. What cannot be read stays empty and
     /// is left out of the records.
     #[must_use]
@@ -44,23 +28,6 @@ impl Host {
             os_version: field("VERSION_ID"),
             kernel: part(uname.as_ref().ok().map(|uname| uname.release())),
         })
-    }
-
-    /// The kernel's random id of this boot; sequence numbers count within it.
-    #[must_use]
-    pub fn boot_id(&self) -> &str {
-        &self.facts.boot_id
-    }
-
-    /// When the machine booted.
-    #[must_use]
-    pub fn booted(&self) -> Timestamp {
-        self.facts.booted
-    }
-
-    /// The members `"host":{...}` of a line.
-    pub(super) fn members(&self) -> &[u8] {
-        &self.members
     }
 }
 

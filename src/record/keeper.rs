@@ -78,6 +78,7 @@ struct Kept {
     /// How many lines were written when the file was synced last.
     synced: u64,
     /// These are told once, not each second.
+    reopening_fails: bool,
     rotation_fails: bool,
     sync_fails: bool,
     alerts_fail: bool,
@@ -92,6 +93,7 @@ impl Keeper {
                 settings: settings.clone(),
                 alerts: None,
                 synced: 0,
+                reopening_fails: false,
                 rotation_fails: false,
                 sync_fails: false,
                 alerts_fail: false,
@@ -161,8 +163,12 @@ impl Kept {
             text: "the log file was opened anew: it had been moved, removed or could not be written",
             failed: false,
         };
+        let result = self.place.open();
+        let failed = result.as_ref().err().copied();
+        shared.set_adrift(failed);
+        tell_once(shared, &mut self.reopening_fails, "log-not-reopened", failed.map(|errno| errno.desc()));
         // While it cannot be opened, the old file goes on taking records, wherever its name is now.
-        if let Ok(file) = self.place.open() {
+        if let Ok(file) = result {
             self.go_on(shared, file, &told);
         }
     }

@@ -99,6 +99,8 @@ struct Writer {
     written: u64,
     lost: u64,
     error: Option<Errno>,
+    /// The path does not name the open file, and cannot be opened anew: what is written may be lost with the file.
+    adrift: Option<Errno>,
 }
 
 /// Records that are not where they should be, and nothing there says so yet.
@@ -341,6 +343,11 @@ impl Shared {
         Some(old.file())
     }
 
+    /// Says whether the path can be opened anew where it does not name the open file.
+    pub(super) fn set_adrift(&self, adrift: Option<Errno>) {
+        self.writer().adrift = adrift;
+    }
+
     /// Writes the rest of a line on standard error.
     pub(super) fn flush(&self) {
         if let Primary::Stderr(stderr) = &mut self.writer().primary {
@@ -393,7 +400,7 @@ impl Shared {
 impl Writer {
     fn new(primary: Primary, next: u64) -> Self {
         let line = Vec::with_capacity(LINE);
-        Self { next, line, primary, missing: None, written: 0, lost: 0, error: None }
+        Self { next, line, primary, missing: None, written: 0, lost: 0, error: None, adrift: None }
     }
 
     fn state(&self) -> SinkState {
@@ -401,8 +408,8 @@ impl Writer {
             sink: self.primary.name().to_owned(),
             written: self.written,
             lost: self.lost,
-            working: self.missing.is_none(),
-            error: self.error.map(|errno| errno.desc().to_owned()),
+            working: self.missing.is_none() && self.adrift.is_none(),
+            error: self.adrift.or(self.error).map(|errno| errno.desc().to_owned()),
         }
     }
 

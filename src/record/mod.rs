@@ -1,6 +1,6 @@
 //! One record per attempt: its text, and the places it is written to.
 //!
-//! Owns field names, escaping, sequence numbers and sinks. [`format`](mod@format) and [`read`] are pure; [`Log`] writes.
+//! Owns field names, escaping, sequence numbers and sinks. [`format`](mod@format), [`verify`] and [`read`] are pure; [`Log`] writes.
 //! May not decide anything, and may not lose a record without counting it. The pipeline calls [`Log::attempt`]
 //! before it answers the kernel; everything that could make it wait happens on threads of this room.
 
@@ -12,6 +12,7 @@ mod escape;
 mod feeder;
 mod file;
 pub mod format;
+mod generations;
 mod host;
 mod journal;
 mod keeper;
@@ -23,8 +24,9 @@ mod settings;
 mod stderr;
 mod syslog;
 mod terminal;
+pub mod verify;
 
-pub use format::{Case, Cut, Entry, Evidence, Notice};
-pub use host::Host;
+pub use format::{Case, Cut, Entry, Evidence, Host, Notice};
+pub use generations::Generations;
 pub use log::{Log, NotRecorded, RecordError, SinkState};
 pub use settings::{AlertSettings, FileSettings, JournalSettings, Settings, Stderr, Sync, SyslogSettings};

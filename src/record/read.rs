@@ -1,4 +1,15 @@
-//! Reading records back: the head of a line, for sequence and repair.
+//! Reading records back: the head of any line of ours, for sequence and repair, and whole attempts, to be judged again.
+//! Pure.
+//!
+//! Knows two kinds of document. In a record of ours a field is there, or named as absent or unknown, or was not
+//! collected ([`Fact::Unread`]). In any other ECS document a field that is missing is absent, and texts are taken as they
+//! are: only our own records escape bytes.
+
+mod attempt;
+mod document;
+
+pub use attempt::{Recorded, attempt};
+pub use document::Unreadable;
 
 use serde::Deserialize;
 

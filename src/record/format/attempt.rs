@@ -1,7 +1,7 @@
 //! One attempt as a line of JSON.
 
 use super::json::Json;
-use super::{Case, Cut, ECS_VERSION, Entry, Evidence, Frame, capability, knowledge, summary};
+use super::{Case, Cut, Entry, Evidence, Frame, capability, knowledge, summary};
 use crate::event::{
     Arguments, Basis, Capabilities, Credentials, Effect, Fact, FileFacts, Gid, Image, Mode, Object,
     Privileges, Process, Response, Texts, Timestamp, Trust, Uid, Users,
@@ -27,20 +27,9 @@ pub(super) fn write(line: &mut Vec<u8>, sequence: u64, entry: &Entry<'_>, frame:
         }
         json.object("related", |json| related(json, entry));
         json.object("shmguard", |json| own(json, entry, frame));
-        frame_members(json, frame.host.members());
+        json.ready(frame.host.members());
     });
     line.push(b'\n');
-}
-
-/// What every line ends with: machine, observer and schema.
-pub(super) fn frame_members(json: &mut Json<'_>, host: &[u8]) {
-    json.ready(host);
-    json.object("observer", |json| {
-        json.text("type", "ips");
-        json.text("product", "shmguard");
-        json.text("version", env!("CARGO_PKG_VERSION"));
-    });
-    json.object("ecs", |json| json.text("version", ECS_VERSION));
 }
 
 fn event(json: &mut Json<'_>, sequence: u64, case: Case, entry: &Entry<'_>, frame: &Frame<'_>) {

@@ -1,5 +1,7 @@
-//! The members that say which machine a line comes from.
+//! The members that are the same in every line of a log: which machine, which observer, which schema. They are written
+//! once and copied from then on.
 
+use super::ECS_VERSION;
 use super::json::Json;
 use crate::event::Timestamp;
 
@@ -28,8 +30,42 @@ pub struct HostFacts {
     pub kernel: String,
 }
 
-/// Appends `"host":{...}` without braces around it.
-pub(crate) fn host_members(out: &mut Vec<u8>, host: &HostFacts) {
+/// The machine, with its part of the line already written.
+#[derive(Clone, Debug)]
+pub struct Host {
+    facts: HostFacts,
+    members: Vec<u8>,
+}
+
+impl Host {
+    /// From facts that are given. `Host::read` gives this machine.
+    #[must_use]
+    pub fn new(facts: HostFacts) -> Self {
+        let mut members = Vec::new();
+        write(&mut members, &facts);
+        Self { facts, members }
+    }
+
+    /// The kernel's random id of this boot; sequence numbers count within it.
+    #[must_use]
+    pub fn boot_id(&self) -> &str {
+        &self.facts.boot_id
+    }
+
+    /// When the machine booted.
+    #[must_use]
+    pub fn booted(&self) -> Timestamp {
+        self.facts.booted
+    }
+
+    /// The members that end every line.
+    pub(super) fn members(&self) -> &[u8] {
+        &self.members
+    }
+}
+
+/// Appends `"host":{...},"observer":{...},"ecs":{...}`.
+fn write(out: &mut Vec<u8>, host: &HostFacts) {
     Json::members(out, |json| {
         json.object("host", |json| {
             for (name, value) in [
@@ -54,5 +90,11 @@ pub(crate) fn host_members(out: &mut Vec<u8>, host: &HostFacts) {
                 }
             });
         });
+        json.object("observer", |json| {
+            json.text("type", "ips");
+            json.text("product", "shmguard");
+            json.text("version", env!("CARGO_PKG_VERSION"));
+        });
+        json.object("ecs", |json| json.text("version", ECS_VERSION));
     });
 }

@@ -66,6 +66,7 @@ fn every(attempt: &Attempt, visit: Visit<'_>) {
     let subject = &attempt.subject;
     visit("process.thread.", "id", state(&subject.thread));
     visit("process.", "pid", state(&subject.process));
+    // The parent's own pid, where somebody looked, is the same number.
     visit("process.parent.", "pid", state(&subject.parent_pid));
     for name in ["real_user", "saved_user", "real_group", "saved_group"] {
         visit("process.", name, state(&subject.credentials));
@@ -134,7 +135,9 @@ fn every_of_object(attempt: &Attempt, visit: Visit<'_>) {
 }
 
 fn every_of_process(prefix: &'static str, process: &Process, visit: Visit<'_>) {
-    visit(prefix, "pid", state(&process.pid));
+    if prefix != "process.parent." {
+        visit(prefix, "pid", state(&process.pid));
+    }
     visit(prefix, "name", state(&process.name));
     every_of_image(prefix, &process.image, visit);
     for name in ["user", "real_user", "saved_user", "group", "real_group", "saved_group"] {

@@ -1,10 +1,9 @@
 //! Notices: what happens to the guard itself, as lines of the same log and in the same sequence.
 
-use super::attempt::{frame_members, identity, mode, response};
+use super::attempt::{identity, mode, response};
 use super::json::Json;
-use super::{Case, Level, summary};
+use super::{Case, Host, Level, summary};
 use crate::event::{Device, Failure, Mode, Pid, Response, Settled, Timestamp, Uid};
-use crate::record::Host;
 use crate::record::escape::Style;
 
 /// One event of the guard itself.
@@ -183,7 +182,7 @@ pub(super) fn write(line: &mut Vec<u8>, sequence: u64, at: Timestamp, notice: &N
         });
         members(json, notice);
         json.object("shmguard", |json| own(json, notice));
-        frame_members(json, host.members());
+        json.ready(host.members());
     });
     line.push(b'\n');
 }

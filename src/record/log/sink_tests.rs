@@ -186,6 +186,27 @@ fn a_flood_of_allowed_attempts_rotates_no_matched_one_away() {
 }
 
 #[test]
+fn every_matched_attempt_reaches_the_alerts_while_files_are_rotated() {
+    let (_directory, mut settings) = place();
+    if let Some(file) = &mut settings.file {
+        (file.max_size, file.keep) = (100_000, 1);
+        file.alerts = Some(AlertSettings { max_size: 1 << 30, keep: 1 });
+    }
+    let log = open(&settings);
+    let denied: Vec<u64> = (0..3000)
+        .filter_map(|round| {
+            let sample = if round % 3 == 0 { Sample::denied() } else { Sample::allowed() };
+            let sequence = log.attempt(&sample.entry()).unwrap();
+            (round % 3 == 0).then_some(sequence)
+        })
+        .collect();
+    assert!(log.close(Duration::from_secs(20)));
+    let alerts = std::fs::read_to_string(path(&settings).with_file_name("alerts.ndjson")).unwrap();
+    assert!(numbers(&alerts) == denied, "each once and in order");
+    assert!(path(&settings).with_file_name("events.ndjson.1").exists(), "it did rotate");
+}
+
+#[test]
 fn what_a_crash_kept_from_the_alerts_is_copied_at_the_next_start_and_only_once() {
     let (_directory, mut settings) = place();
     let alerts_path = path(&settings).with_file_name("alerts.ndjson");

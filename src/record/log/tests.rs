@@ -185,7 +185,9 @@ fn rotation_keeps_the_sequence_and_the_number_of_files() {
     });
     assert!(log.close(Duration::from_secs(5)));
     let numbers = all_numbers(&settings);
-    assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "each number once and in order");
+    let verdict = crate::record::Generations::open(path(&settings)).unwrap().verify().unwrap();
+    assert!(verdict.holds(), "{verdict:?}");
+    assert_eq!((verdict.boots.len(), verdict.boots[0].first, verdict.records), (1, 1, numbers.len() as u64));
     // A restart just after a rotation: the last number may stand in the older file.
     std::fs::rename(path(&settings), Place::new(path(&settings), 9).generation(1)).unwrap();
     let log = open(&settings);
@@ -205,6 +207,19 @@ fn a_file_that_others_move_or_remove_is_made_anew_within_moments() {
         log.attempt(&Sample::denied().entry()).unwrap();
         std::fs::read_to_string(path(&settings)).unwrap().contains("\"denied\"")
     });
+}
+
+#[test]
+fn a_file_that_is_gone_and_cannot_be_made_anew_is_no_working_sink() {
+    let (directory, settings) = place();
+    let log = open(&settings);
+    std::fs::remove_file(path(&settings)).unwrap();
+    std::os::unix::fs::symlink(directory.path().join("elsewhere"), path(&settings)).unwrap();
+    eventually("the sink does not work", || !log.counters()[0].working);
+    assert!(log.counters()[0].error.as_ref().is_some_and(|error| error.contains("symbolic link")));
+    std::fs::remove_file(path(&settings)).unwrap();
+    eventually("it works again", || log.counters()[0].working && path(&settings).exists());
+    assert!(!directory.path().join("elsewhere").exists());
 }
 
 #[test]
