@@ -34,10 +34,20 @@ pub enum Command {
     /// Guard the watched directories, in the foreground
     Run(run::Args),
     /// Show the state of the running guard
+    ///
+    /// The first line says whether this host is guarded. Below it stands everything that was promised and does not
+    /// hold, each with what to do about it; then what is watched, the rules and how often each matched, what was
+    /// counted, and how each log does.
     Status(status::Args),
     /// Show or change the mode of the running guard
+    ///
+    /// Without a mode: prints the one in force. A change holds until the guard is restarted or told otherwise, or, with
+    /// --for, for so long; the configuration is not changed. Every change is recorded with who asked for it.
     Mode(mode::Args),
     /// Make the running guard read its policy and configuration again
+    ///
+    /// All of it is taken over at once or not at all: where there is a mistake, it is shown with file, line and column,
+    /// and the guard goes on with what it had. SIGHUP does the same, without showing anything.
     Reload(reload::Args),
     /// Try known attack sequences, with harmless stand-ins, against a guard of its own
     Drill(drill::Args),

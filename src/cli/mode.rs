@@ -11,10 +11,7 @@ use crate::control::protocol::{Reply, Request};
 use crate::event::Mode;
 use crate::policy::config;
 
-/// Show or change the mode of the running guard
-///
-/// Without a mode: prints the one in force. A change holds until the guard is restarted or told otherwise, or, with
-/// --for, for so long; the configuration is not changed. Every change is recorded with who asked for it.
+/// Flags of `mode`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 done; 1 the guard could not; 69 no guard runs; 77 not permitted.

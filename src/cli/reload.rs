@@ -8,10 +8,7 @@ use super::guard::{self, Socket};
 use super::words::plain_lines;
 use crate::control::protocol::{Reply, Request};
 
-/// Make the running guard read its policy and configuration again
-///
-/// All of it is taken over at once or not at all: where there is a mistake, it is shown with file, line and column, and
-/// the guard goes on with what it had. SIGHUP does the same, without showing anything.
+/// Flags of `reload`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 done; 69 no guard runs; 77 not permitted; 78 there are mistakes, and nothing has changed.

@@ -9,11 +9,7 @@ use crate::control::protocol::{Reply, Request};
 use crate::control::status::{LeftOut, MarkKind, ModeSource, SinkState, Status};
 use crate::event::Mode;
 
-/// Show the state of the running guard
-///
-/// The first line says whether this host is guarded. Below it stands everything that was promised and does not hold,
-/// each with what to do about it; then what is watched, the rules and how often each matched, what was counted, and
-/// how each log does.
+/// Flags of `status`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 everything promised holds; 1 something does not; 69 no guard runs; 77 not permitted.
@@ -214,11 +210,8 @@ fn policy(status: &Status) -> String {
     if let Some(failed) = &policy.failed_reload {
         text.push_str(&format!("  a reload failed {}: {}\n", moment(failed.at), plain(&failed.message)));
     }
-    let mut rows: Vec<_> =
+    let rows: Vec<_> =
         policy.files.iter().map(|file| row([&plain(&file.path), &plain(&file.sha256)])).collect();
-    if policy.builtin {
-        rows.push(row(["(embedded)", "the last layer"]));
-    }
     text.push_str(&table("  ", &rows));
     text
 }

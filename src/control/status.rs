@@ -140,7 +140,7 @@ pub struct PolicyStatus {
     pub loaded: u64,
     /// The embedded policy is its last layer.
     pub builtin: bool,
-    /// Its files, in order.
+    /// Its files, in order; the embedded policy is called "(embedded)".
     pub files: Vec<PolicyFile>,
     /// The last reload, where it failed: the generation in force is then an older one.
     pub failed_reload: Option<FailedReload>,
@@ -149,7 +149,7 @@ pub struct PolicyStatus {
 /// One file of the policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyFile {
-    /// Its path.
+    /// Its path, or "(embedded)".
     pub path: String,
     /// Of its content when it was read, in hexadecimal.
     pub sha256: String,

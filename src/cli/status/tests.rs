@@ -35,10 +35,7 @@ fn status() -> Status {
             hash: "77af".to_owned(),
             loaded: NOON + 60,
             builtin: true,
-            files: vec![PolicyFile {
-                path: "/etc/shmguard/policy.d/10-site.toml".to_owned(),
-                sha256: "c0ff".to_owned(),
-            }],
+            files: vec![file("/etc/shmguard/policy.d/10-site.toml", "c0ff"), file("(embedded)", "ee00")],
             failed_reload: None,
         },
         rules: vec![
@@ -84,6 +81,10 @@ fn mark(path: &str, device: &str, reason: &str) -> Mark {
     }
 }
 
+fn file(path: &str, sha256: &str) -> PolicyFile {
+    PolicyFile { path: path.to_owned(), sha256: sha256.to_owned() }
+}
+
 fn rule(id: &str, effect: Effect, hits: u64, expires: Option<u64>) -> RuleStatus {
     RuleStatus { id: id.to_owned(), effect, mode: None, hits, expires, expired: false }
 }
@@ -123,7 +124,7 @@ Left out
 Policy
   generation 2, sha256 77af, read 2026-01-01 12:01:00 UTC
   /etc/shmguard/policy.d/10-site.toml  c0ff
-  (embedded)                           the last layer
+  (embedded)                           ee00
 
 Rules, in order
   site-agent     allow  12  matches
@@ -218,7 +219,7 @@ fn nothing_that_the_guard_reports_can_move_the_terminal() {
     status.kernel.features.insert(hostile.to_owned(), true);
     status.policy.hash = hostile.to_owned();
     status.policy.failed_reload = Some(FailedReload { at: 0, message: hostile.to_owned() });
-    status.policy.files.push(PolicyFile { path: hostile.to_owned(), sha256: hostile.to_owned() });
+    status.policy.files.push(file(hostile, hostile));
     status.counters.failures.insert(hostile.to_owned(), 1);
     status.scheduling = Scheduling { in_force: hostile.to_owned(), refused: Some(hostile.to_owned()) };
     status.version = hostile.to_owned();

@@ -1,0 +1,54 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_shmguard_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_shmguard_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_shmguard_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_shmguard_using_subcommand
+    set -l cmd (__fish_shmguard_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c shmguard -n "__fish_shmguard_needs_command" -s h -l help -d 'Print help'
+complete -c shmguard -n "__fish_shmguard_needs_command" -s V -l version -d 'Print version'
+complete -c shmguard -n "__fish_shmguard_needs_command" -f -a "run" -d 'Guard the watched directories, in the foreground'
+complete -c shmguard -n "__fish_shmguard_needs_command" -f -a "status" -d 'Show the state of the running guard'
+complete -c shmguard -n "__fish_shmguard_needs_command" -f -a "mode" -d 'Show or change the mode of the running guard'
+complete -c shmguard -n "__fish_shmguard_needs_command" -f -a "reload" -d 'Make the running guard read its policy and configuration again'
+complete -c shmguard -n "__fish_shmguard_needs_command" -f -a "drill" -d 'Try known attack sequences, with harmless stand-ins, against a guard of its own'
+complete -c shmguard -n "__fish_shmguard_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c shmguard -n "__fish_shmguard_using_subcommand run" -l config -d 'The configuration; without it /etc/shmguard/shmguard.toml if that exists, else the embedded policy, audit mode, and records to standard error only' -r -F
+complete -c shmguard -n "__fish_shmguard_using_subcommand run" -l mode -d 'Stands above the configuration\'s mode' -r
+complete -c shmguard -n "__fish_shmguard_using_subcommand run" -s h -l help -d 'Print help'
+complete -c shmguard -n "__fish_shmguard_using_subcommand status" -l socket -d 'The guard\'s control socket; by default the one that the configuration names' -r -F
+complete -c shmguard -n "__fish_shmguard_using_subcommand status" -l json -d 'Print everything as one JSON object'
+complete -c shmguard -n "__fish_shmguard_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c shmguard -n "__fish_shmguard_using_subcommand mode" -l for -d 'How long it holds, such as 90s, 30m or 2h; afterwards the mode of the configuration' -r
+complete -c shmguard -n "__fish_shmguard_using_subcommand mode" -l socket -d 'The guard\'s control socket; by default the one that the configuration names' -r -F
+complete -c shmguard -n "__fish_shmguard_using_subcommand mode" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c shmguard -n "__fish_shmguard_using_subcommand reload" -l socket -d 'The guard\'s control socket; by default the one that the configuration names' -r -F
+complete -c shmguard -n "__fish_shmguard_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c shmguard -n "__fish_shmguard_using_subcommand drill" -l json -d 'Print one JSON object instead of the table'
+complete -c shmguard -n "__fish_shmguard_using_subcommand drill" -l keep -d 'Keep the records that the drill\'s guard wrote, and say where'
+complete -c shmguard -n "__fish_shmguard_using_subcommand drill" -s h -l help -d 'Print help'
+complete -c shmguard -n "__fish_shmguard_using_subcommand help; and not __fish_seen_subcommand_from run status mode reload drill help" -f -a "run" -d 'Guard the watched directories, in the foreground'
+complete -c shmguard -n "__fish_shmguard_using_subcommand help; and not __fish_seen_subcommand_from run status mode reload drill help" -f -a "status" -d 'Show the state of the running guard'
+complete -c shmguard -n "__fish_shmguard_using_subcommand help; and not __fish_seen_subcommand_from run status mode reload drill help" -f -a "mode" -d 'Show or change the mode of the running guard'
+complete -c shmguard -n "__fish_shmguard_using_subcommand help; and not __fish_seen_subcommand_from run status mode reload drill help" -f -a "reload" -d 'Make the running guard read its policy and configuration again'
+complete -c shmguard -n "__fish_shmguard_using_subcommand help; and not __fish_seen_subcommand_from run status mode reload drill help" -f -a "drill" -d 'Try known attack sequences, with harmless stand-ins, against a guard of its own'
+complete -c shmguard -n "__fish_shmguard_using_subcommand help; and not __fish_seen_subcommand_from run status mode reload drill help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,0 +1,113 @@
+#!/bin/bash
+# Installs the package on a running system, and looks at what it does. Run by tests/system/boot.
+set -uo pipefail
+cd /shmguard-test || exit 1
+
+failed=0
+check() { # check WHAT COMMAND...: the command must succeed
+    local what=$1
+    shift
+    if "$@" >/tmp/check.out 2>&1; then
+        echo "ok    $what"
+    else
+        echo "FAIL  $what: $*"
+        sed 's/^/      /' /tmp/check.out
+        failed=1
+    fi
+}
+refute() {
+    local what=$1
+    shift
+    check "$what" bash -c '! "$@"' - "$@"
+}
+says() { # says TEXT COMMAND...: the output must hold the text
+    local text=$1
+    shift
+    local output
+    output=$("$@" 2>&1)
+    case "$output" in
+    *"$text"*) true ;;
+    *)
+        echo "$output"
+        false
+        ;;
+    esac
+}
+EPERM() { # EPERM PROGRAM: its exec must fail with EPERM
+    says 'Operation not permitted' bash -c '"$1"' - "$1"
+}
+
+echo "== installation"
+check "dpkg installs it" dpkg -i ./*.deb
+check "the unit is sound" systemd-analyze verify --man=no /usr/lib/systemd/system/shmguard.service
+check "it runs" systemctl is-active shmguard
+check "it starts at boot" systemctl is-enabled shmguard
+check "in audit mode" says audit shmguard mode
+shmguard status
+echo "status: $?"
+echo "== audit mode"
+cp /bin/true /dev/shm/kdmtmpflush
+check "root's program in /dev/shm runs" /dev/shm/kdmtmpflush
+cp /bin/true /run/evil
+check "root's program in /run runs" /run/evil
+check "the record tells that it would be denied" says '"tags":["would-deny"]' tail -n 1 /var/log/shmguard/events.ndjson
+sleep 2
+check "and so do the alerts, a moment later" says '/dev/shm/kdmtmpflush' cat /var/log/shmguard/alerts.ndjson
+check "the records are for root and adm" says '640 root adm' stat -c '%a %U %G' /var/log/shmguard/events.ndjson
+check "syslog or the journal has it" says kdmtmpflush journalctl -t shmguard --no-pager
+echo "== prevention"
+check "the mode changes" shmguard mode prevent --for 1h
+check "and says so" says 'prevent until' shmguard mode
+check "root is denied in /dev/shm" EPERM /dev/shm/kdmtmpflush
+check "root is denied in /run" EPERM /run/evil
+check "through a bind mount too" bash -c 'mkdir -p /mnt/b && mount --bind /dev/shm /mnt/b && ! /mnt/b/kdmtmpflush'
+check "in another mount namespace too" unshare -m bash -c '! /dev/shm/kdmtmpflush'
+check "programs elsewhere run" /bin/true
+check "the guard's own sandbox is what the unit says" says 'NoNewPrivs:	1' grep NoNewPrivs "/proc/$(systemctl show -P MainPID shmguard)/status"
+echo "== a user"
+check "a user's program is allowed" setpriv --reuid=1000 --regid=1000 --clear-groups /dev/shm/kdmtmpflush
+check "a user may not ask" says 'only root may speak' setpriv --reuid=1000 --regid=1000 --clear-groups shmguard status
+setpriv --reuid=1000 --regid=1000 --clear-groups shmguard status 2>/dev/null
+check "and the exit status says so" test $? = 77
+echo "== reload"
+echo 'mode = "prevnt"' >/etc/shmguard/shmguard.toml.new
+cp /etc/shmguard/shmguard.toml /tmp/good.toml
+cat /etc/shmguard/shmguard.toml.new >>/etc/shmguard/shmguard.toml
+refute "a configuration with a mistake is not taken over" systemctl reload shmguard
+check "the mistake is shown" says 'prevnt' shmguard reload
+refute "and status says so" shmguard status
+cp /tmp/good.toml /etc/shmguard/shmguard.toml
+check "a good one is" systemctl reload shmguard
+check "the mode for an hour is still there" says 'prevent until' shmguard mode
+echo "== the unit"
+main=$(systemctl show -P MainPID shmguard)
+check "the reader has real-time priority" says 'scheduling  SCHED_FIFO 1' shmguard status
+# Pid 0 would be this script.
+[ "$main" != 0 ] && kill -KILL "$main"
+for _ in $(seq 50); do shmguard mode >/dev/null 2>&1 && break; sleep 0.1; done
+check "after a kill -9 it is there again" shmguard mode
+check "as another process" test "$main" != "$(systemctl show -P MainPID shmguard)"
+systemctl stop shmguard
+shmguard status >/dev/null 2>&1
+check "stopped, status exits with 69" test $? = 69
+check "and the record says who stopped it" says SIGTERM tail -n 3 /var/log/shmguard/events.ndjson
+check "then programs run" /dev/shm/kdmtmpflush
+echo "== upgrade and removal"
+systemctl start shmguard
+sed -i 's/^#mode = .*/mode = "prevent"/' /etc/shmguard/shmguard.toml
+systemctl restart shmguard
+check "prevention by configuration" EPERM /dev/shm/kdmtmpflush
+check "an upgrade keeps the configuration" dpkg -i ./*.deb
+check "and the mode" says prevent shmguard mode
+check "a removal" dpkg -r shmguard
+refute "stops it" systemctl is-active shmguard
+check "and keeps the configuration" test -e /etc/shmguard/shmguard.toml
+check "and the records" test -e /var/log/shmguard/events.ndjson
+check "a second installation" dpkg -i ./*.deb
+check "in the mode of the kept configuration" says prevent shmguard mode
+echo 'x' >/etc/shmguard/policy.d/site.txt
+check "a purge" dpkg -P shmguard
+refute "takes configuration" test -e /etc/shmguard/shmguard.toml
+refute "and records away" test -e /var/log/shmguard
+check "and leaves what is not ours" test -e /etc/shmguard/policy.d/site.txt
+exit $failed
