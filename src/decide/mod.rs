@@ -6,16 +6,21 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod document;
 mod evaluate;
 mod failure;
+mod moment;
 mod response;
 mod texts;
 mod truth;
+mod verdict;
 
 pub use crate::event::View;
+pub use document::{Document, DocumentKind, Shape};
 pub use failure::{Settings, reaction};
 pub use response::respond;
 pub use truth::Truth;
+pub use verdict::{Ruling, rule, try_case};
 
 use crate::event::{Basis, Decision, Doubt, Effect, Facts, Groups, Mode, RuleIndex, Timestamp};
 use crate::policy::{Generation, Rule};

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cases;
 mod check;
 pub(crate) mod condition;
 pub mod config;
@@ -29,6 +30,7 @@ mod unknowable;
 
 pub use condition::Condition;
 pub use config::Config;
+pub(crate) use file::moment;
 pub use file::{Rule, Source};
 pub use generation::{EMBEDDED, Generation, PolicyFile, compile};
 pub use problem::{Place, Problem};
