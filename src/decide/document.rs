@@ -45,6 +45,8 @@ pub enum DocumentKind {
     Record,
     /// We did, about something else than an attempt.
     Notice,
+    /// The operator asks: what is missing is unknown, and what follows from other fields is derived.
+    Question,
     /// The operator did, as a case: what is missing is absent, and what follows from other fields is derived.
     Case,
 }
@@ -228,6 +230,29 @@ impl Document {
         Self { kind: DocumentKind::Case, ..Self::default() }
     }
 
+    /// An empty question: every field is unknown until it is put.
+    #[must_use]
+    pub fn question() -> Self {
+        Self { kind: DocumentKind::Question, ..Self::default() }
+    }
+
+    /// True where something was put for this field, be it nothing.
+    #[must_use]
+    pub fn is_put(&self, field: Field) -> bool {
+        self.slot(field).is_some()
+    }
+
+    /// The file's names, for people.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let names = self.slot(Field::ProcessExecutable).map(|slot| &slot.texts);
+        names
+            .into_iter()
+            .flat_map(Texts::iter)
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .collect()
+    }
+
     /// Adds a text to a field. A number or a truth value is read from its text.
     pub fn put(&mut self, field: Field, text: &[u8]) {
         self.put_text(field.index(), text);
@@ -381,7 +406,7 @@ impl Facts for Document {
                 self.slot(field).map_or(Value::Absent, |slot| self.held(slot, field))
             }
             DocumentKind::Record => self.of_record(field),
-            DocumentKind::Case => self.of_case(field),
+            DocumentKind::Case | DocumentKind::Question => self.of_case(field),
         }
     }
 }
@@ -409,6 +434,7 @@ impl Document {
         }
         match field {
             Field::EntryMetaType => self.entry_type(),
+            _ if self.kind == DocumentKind::Question => Value::Unknown(Doubt::OTHER),
             _ => Value::Absent,
         }
     }

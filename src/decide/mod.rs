@@ -8,8 +8,10 @@
 mod call;
 mod document;
 mod evaluate;
+pub mod explain;
 mod failure;
 mod moment;
+mod reach;
 mod response;
 mod texts;
 mod truth;
@@ -18,6 +20,7 @@ mod verdict;
 pub use crate::event::View;
 pub use document::{Document, DocumentKind, Shape};
 pub use failure::{Settings, reaction};
+pub use reach::can_match;
 pub use response::respond;
 pub use truth::Truth;
 pub use verdict::{Ruling, rule, try_case};

@@ -13,6 +13,7 @@ pub mod config;
 mod file;
 pub(crate) mod function;
 mod generation;
+pub mod import;
 mod lex;
 pub mod limits;
 mod mistake;
