@@ -5,10 +5,14 @@
 //! running guard.
 
 pub mod drill;
+mod effective;
 pub mod exit;
+pub mod explain;
 mod guard;
 pub mod mode;
+pub mod policy;
 pub mod reload;
+pub mod replay;
 pub mod run;
 pub mod status;
 mod words;
@@ -49,6 +53,12 @@ pub enum Command {
     /// All of it is taken over at once or not at all: where there is a mistake, it is shown with file, line and column,
     /// and the guard goes on with what it had. SIGHUP does the same, without showing anything.
     Reload(reload::Args),
+    /// Check, show, test and import rules
+    Policy(policy::Args),
+    /// Say what would be decided for a file and a user, and why
+    Explain(explain::Args),
+    /// Decide recorded exec events again
+    Replay(replay::Args),
     /// Try known attack sequences, with harmless stand-ins, against a guard of its own
     Drill(drill::Args),
 }
@@ -85,6 +95,9 @@ fn dispatch(command: Command, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
         Command::Status(args) => status::run(&args, out, err),
         Command::Mode(args) => mode::run(&args, out, err),
         Command::Reload(args) => reload::run(&args, out, err),
+        Command::Policy(args) => policy::run(&args, out, err),
+        Command::Explain(args) => explain::run(&args, out, err),
+        Command::Replay(args) => replay::run(&args, out, err),
         Command::Drill(args) => drill::run(&args, out, err),
     }
 }

@@ -4,12 +4,16 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::event::Users;
+use nix::sys::stat;
+
+use crate::event::{Device, FileFacts, Gid, Texts, Uid, Users};
 use crate::policy::config::{self, Config};
 use crate::policy::{self, Generation, Problem, Source};
+use crate::watch::{links, plan};
 
 /// Whether files must belong to root and be writable by nobody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +81,55 @@ pub fn texts(paths: &[PathBuf], ownership: Ownership) -> Result<Vec<Text>, Vec<P
         }
     }
     if problems.is_empty() { Ok(texts) } else { Err(problems) }
+}
+
+/// How a path is written, and whether it is watched.
+#[derive(Clone, Debug)]
+pub struct Spellings {
+    /// All its names, as rules see them; the kernel's own first.
+    pub names: Texts,
+    /// It lies in a watched directory.
+    pub watched: bool,
+}
+
+/// The names of a file under the links that this host has; it need not exist. A path that ends in `/` is a directory,
+/// and so are its names.
+#[must_use]
+pub fn spellings(path: &Path, config: &Config) -> Spellings {
+    let directories = links::resolve(&config.watch.directories);
+    let given = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut real = fs::canonicalize(&given).unwrap_or(given);
+    // What does not exist still lies behind the links that do.
+    for _ in 0..40 {
+        let Some(link) = directories.links.iter().find(|link| real.starts_with(&link.at)) else { break };
+        real = real.strip_prefix(&link.at).map_or(real.clone(), |rest| link.to.join(rest));
+    }
+    let watched = directories.watched.iter().any(|directory| real.starts_with(&directory.path));
+    let mut names = plan::spellings(real.as_os_str().as_bytes(), &directories.links);
+    if path.as_os_str().as_bytes().ends_with(b"/") {
+        names = names.iter().map(|name| [name, b"/"].concat()).collect();
+    }
+    Spellings { names, watched }
+}
+
+/// What the file system says of a file, with links followed; `None` where there is no file.
+#[must_use]
+pub fn file(path: &Path) -> Option<FileFacts> {
+    let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let part = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let number =
+        |number: i64, nanoseconds: i64| number.saturating_mul(1_000_000_000).saturating_add(nanoseconds);
+    Some(FileFacts {
+        device: Device { major: part(stat::major(metadata.dev())), minor: part(stat::minor(metadata.dev())) },
+        inode: metadata.ino(),
+        mode: metadata.mode(),
+        uid: Uid(metadata.uid()),
+        gid: Gid(metadata.gid()),
+        size: metadata.size(),
+        links: u32::try_from(metadata.nlink()).unwrap_or(u32::MAX),
+        modified: number(metadata.mtime(), metadata.mtime_nsec()),
+        changed: number(metadata.ctime(), metadata.ctime_nsec()),
+    })
 }
 
 /// The names of users and groups; a file that is missing names nobody.

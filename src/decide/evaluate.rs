@@ -36,15 +36,29 @@ pub(crate) fn evaluate(node: &Node, facts: &impl Facts, lean: Lean, positive: bo
         Test::And(parts) => all(parts.iter().map(|part| evaluate(part, facts, lean, positive))),
         Test::Or(parts) => any(parts.iter().map(|part| evaluate(part, facts, lean, positive))),
         Test::Not(inner) => evaluate(inner, facts, lean, !positive).not(),
-        Test::Constant(value) => (*value).into(),
-        // Whatever makes the rule not match.
-        Test::Null => (!positive).into(),
-        Test::Computed(computed) => match self::computed(computed, facts) {
+        leaf => match self::leaf(leaf, facts, lean, positive) {
             Some(truth) => settle(truth, lean, positive),
+            // Whatever makes the rule not match.
             None => (!positive).into(),
         },
-        leaf => settle(predicate(leaf, facts, lean.effect, positive), lean, positive),
     }
+}
+
+/// The truth of a test without parts, before ignorance is settled; `None` for a null.
+pub(crate) fn leaf(test: &Test, facts: &impl Facts, lean: Lean, positive: bool) -> Option<Truth> {
+    Some(match test {
+        Test::Constant(value) => (*value).into(),
+        Test::Null => return None,
+        Test::Computed(computed) => return self::computed(computed, facts),
+        Test::Exists(field) => exists(facts.value(*field)),
+        Test::Text(field, patterns) => text(*field, patterns, facts, lean.effect, positive),
+        Test::Order(field, order, wanted) => {
+            truth(show(facts.value(*field), |text| order.holds(text.cmp(wanted))))
+        }
+        Test::Number(field, order, wanted) => number(facts.value(*field), *order, wanted),
+        Test::Bool(field, wanted) => boolean(facts.value(*field), *wanted),
+        Test::And(_) | Test::Or(_) | Test::Not(_) => Truth::False,
+    })
 }
 
 fn settle(truth: Truth, lean: Lean, positive: bool) -> Truth {
@@ -56,21 +70,6 @@ fn settle(truth: Truth, lean: Lean, positive: bool) -> Truth {
         return (!positive).into();
     }
     truth
-}
-
-fn predicate(test: &Test, facts: &impl Facts, effect: Effect, positive: bool) -> Truth {
-    match test {
-        Test::Exists(field) => exists(facts.value(*field)),
-        Test::Text(field, patterns) => text(*field, patterns, facts, effect, positive),
-        Test::Order(field, order, wanted) => {
-            truth(show(facts.value(*field), |text| order.holds(text.cmp(wanted))))
-        }
-        Test::Number(field, order, wanted) => number(facts.value(*field), *order, wanted),
-        Test::Bool(field, wanted) => boolean(facts.value(*field), *wanted),
-        Test::And(_) | Test::Or(_) | Test::Not(_) | Test::Constant(_) | Test::Null | Test::Computed(_) => {
-            Truth::False
-        }
-    }
 }
 
 fn truth(shown: Shown) -> Truth {

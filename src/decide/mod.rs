@@ -6,16 +6,24 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod document;
 mod evaluate;
+pub mod explain;
 mod failure;
+mod moment;
+mod reach;
 mod response;
 mod texts;
 mod truth;
+mod verdict;
 
 pub use crate::event::View;
+pub use document::{Document, DocumentKind, Shape};
 pub use failure::{Settings, reaction};
+pub use reach::can_match;
 pub use response::respond;
 pub use truth::Truth;
+pub use verdict::{Ruling, rule, try_case};
 
 use crate::event::{Basis, Decision, Doubt, Effect, Facts, Groups, Mode, RuleIndex, Timestamp};
 use crate::policy::{Generation, Rule};

@@ -317,7 +317,7 @@ fields! {
     NoNewPrivs "shmguard.privileges.no_new_privs" Boolean [PRIVILEGES] Subject(T::NoNewPrivs), "no_new_privs is set for the caller";
     PathAsTyped "shmguard.path_as_typed" Keyword [ARGUMENTS] Subject(T::Typed), "the file name given to execve, in the caller's memory";
     PathSeen "shmguard.path_as_seen" Keyword [] Object(O::Seen), "the path as the caller's mount namespace shows it: the caller can choose it";
-    PathInner "shmguard.path_inside" Keyword [] Object(O::Inner), "the path inside the superblock";
+    PathInside "shmguard.path_inside" Keyword [] Object(O::Inner), "the path inside the superblock";
     Deleted "shmguard.deleted" Boolean [] Object(O::Deleted), "the file has no name any more";
     Links "shmguard.file.links" Number [] Object(O::Links), "how many names the file has";
     Nosuid "shmguard.mount.nosuid" Boolean [] Object(O::Nosuid), "the mount is nosuid";
@@ -363,6 +363,15 @@ impl Field {
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self as u8)
+    }
+
+    /// The values, where they are the same for every attempt.
+    #[must_use]
+    pub fn constants(self) -> Option<&'static [&'static str]> {
+        match self.row().origin {
+            Constant(texts) => Some(texts),
+            Subject(_) | Process(..) | Object(_) => None,
+        }
     }
 
     /// True where the caller chooses the value freely: a rule that needs it may deny, never allow.

@@ -13,6 +13,9 @@ pub struct Texts {
 }
 
 impl Texts {
+    /// An empty list that never grows.
+    pub const NONE: Self = Self { bytes: Vec::new(), ends: Vec::new() };
+
     /// An empty list.
     #[must_use]
     pub fn new() -> Self {

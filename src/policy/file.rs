@@ -161,22 +161,7 @@ fn check_id(id: &str, range: &Range<usize>, reader: &mut Reader<'_>) {
 
 /// The last nanosecond of a date, or the moment itself.
 fn expiry(when: &Datetime, range: Range<usize>, reader: &mut Reader<'_>) -> Option<u64> {
-    let nanoseconds = (|| {
-        let date = when.date?;
-        let days = days_since_1970(date.year.into(), date.month.into(), date.day.into());
-        let Some(time) = when.time else {
-            return (days + 1).checked_mul(86_400)?.checked_mul(1_000_000_000)?.checked_sub(1);
-        };
-        let offset = match when.offset? {
-            Offset::Z => 0,
-            Offset::Custom { minutes } => i64::from(minutes),
-        };
-        let seconds =
-            i64::from(time.hour) * 3600 + i64::from(time.minute) * 60 + i64::from(time.second.unwrap_or(0));
-        let seconds = days.checked_mul(86_400)?.checked_add(seconds)? - offset * 60;
-        seconds.checked_mul(1_000_000_000)?.checked_add(i64::from(time.nanosecond.unwrap_or(0)))
-    })();
-    let moment = nanoseconds.and_then(|moment| u64::try_from(moment).ok());
+    let moment = moment(when);
     if moment.is_none() {
         reader.wrong_with_help(
             range,
@@ -185,6 +170,27 @@ fn expiry(when: &Datetime, range: Range<usize>, reader: &mut Reader<'_>) -> Opti
         );
     }
     moment
+}
+
+/// Nanoseconds since the epoch: of a moment with its zone, or the last one of a day in UTC. `None` before 1970 and
+/// after 2262.
+pub(crate) fn moment(when: &Datetime) -> Option<u64> {
+    let date = when.date?;
+    let days = days_since_1970(date.year.into(), date.month.into(), date.day.into());
+    let Some(time) = when.time else {
+        let nanoseconds = (days + 1).checked_mul(86_400)?.checked_mul(1_000_000_000)?.checked_sub(1)?;
+        return u64::try_from(nanoseconds).ok();
+    };
+    let offset = match when.offset? {
+        Offset::Z => 0,
+        Offset::Custom { minutes } => i64::from(minutes),
+    };
+    let seconds =
+        i64::from(time.hour) * 3600 + i64::from(time.minute) * 60 + i64::from(time.second.unwrap_or(0));
+    let seconds = days.checked_mul(86_400)?.checked_add(seconds)? - offset * 60;
+    let nanoseconds =
+        seconds.checked_mul(1_000_000_000)?.checked_add(i64::from(time.nanosecond.unwrap_or(0)))?;
+    u64::try_from(nanoseconds).ok()
 }
 
 /// Days from 1970-01-01 in the Gregorian calendar, with years that begin in March so that a leap day is the last one.

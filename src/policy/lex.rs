@@ -151,6 +151,11 @@ impl<'a> Lexer<'a> {
         let foreign =
             FOREIGN.iter().filter(|(text, _)| rest.starts_with(text)).max_by_key(|(text, _)| text.len());
         match foreign {
+            Some(("'", help)) => {
+                let line = rest.find('\n').unwrap_or(rest.len());
+                let end = rest.get(1..line).and_then(|inside| inside.find('\'')).map_or(1, |end| end + 2);
+                self.wrong(end, "text in single quotes is not EQL", Some(help));
+            }
             Some((text, help)) => self.wrong(text.len(), format!("`{text}` is not EQL"), Some(help)),
             None => self.wrong(first.len_utf8(), format!("unexpected character {first:?}"), None),
         }
@@ -335,8 +340,7 @@ mod tests {
                 "`=` is not EQL",
                 "`\\q` is not an escape",
                 "`&&` is not EQL",
-                "`'` is not EQL",
-                "`'` is not EQL",
+                "text in single quotes is not EQL",
                 "`12x` is not a number"
             ]
         );

@@ -6,12 +6,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cases;
 mod check;
 pub(crate) mod condition;
 pub mod config;
 mod file;
 pub(crate) mod function;
 mod generation;
+pub mod import;
 mod lex;
 pub mod limits;
 mod mistake;
@@ -29,6 +31,7 @@ mod unknowable;
 
 pub use condition::Condition;
 pub use config::Config;
+pub(crate) use file::moment;
 pub use file::{Rule, Source};
 pub use generation::{EMBEDDED, Generation, PolicyFile, compile};
 pub use problem::{Place, Problem};

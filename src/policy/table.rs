@@ -56,6 +56,11 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::at(self.file, self.text, range, message).help(help));
     }
 
+    /// The line of a byte, from 1.
+    pub(crate) fn line(&self, at: usize) -> usize {
+        self.text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+    }
+
     fn wrong_type<T>(&mut self, key: &str, wanted: &str, found: &Spanned<DeValue<'_>>) -> Option<T> {
         let kind = found.get_ref().type_str();
         self.wrong(found.span(), format!("`{key}` is {} {kind}; expected {wanted}", article(kind)));
@@ -116,6 +121,14 @@ impl<'t, 'i> Table<'t, 'i> {
             None => reader.wrong(range, message),
         }
         None
+    }
+
+    pub(crate) fn boolean(&mut self, key: &'static str, reader: &mut Reader<'_>) -> Option<bool> {
+        let value = self.value(key)?;
+        match value.get_ref() {
+            DeValue::Boolean(value) => Some(*value),
+            _ => reader.wrong_type(key, "true or false", value),
+        }
     }
 
     pub(crate) fn number(
@@ -181,6 +194,11 @@ impl<'t, 'i> Table<'t, 'i> {
             }
         }
         tables
+    }
+
+    /// The table itself, for keys that are not known beforehand.
+    pub(crate) fn entries(&self) -> &'t DeTable<'i> {
+        self.table
     }
 
     pub(crate) fn missing(&self, key: &str, reader: &mut Reader<'_>) {

@@ -24,7 +24,7 @@ mod kinds;
 mod scope;
 mod words;
 
-pub use scope::{Placement, Scope};
+pub use scope::{Placement, Scope, spellings};
 pub use words::{
     Change, Coverage, Covered, Foreign, Inputs, LeftOut, Loop, Mark, MarkKind, Passed, PassedOver, Plan,
     Reason, Settings, SharedFilesystem,

@@ -180,6 +180,13 @@ fn add_directories(names: &[Name], directories: &mut Vec<Box<[u8]>>) {
     }
 }
 
+/// Every way to write the path of one file that has no links in it, the kernel's own first.
+#[must_use]
+pub fn spellings(path: &[u8], links: &[Link]) -> Texts {
+    let whole = aliases(path, links).into_iter().filter(|name| name.only.is_empty());
+    whole.map(|name| name.base).collect()
+}
+
 /// Every way to write what lies below `point`: the closure over the links, each used once on a way.
 fn aliases(point: &[u8], links: &[Link]) -> Vec<Name> {
     // Links come from the configured directories: a handful. The bounds only keep a strange host from being slow.
