@@ -27,8 +27,8 @@ use crate::sys::statx::{self, Want};
 use crate::sys::{tasks, xattr};
 
 impl Identifier {
-    /// Fills the facts of `groups` for an attempt whose essential facts are there. COMMAND_LINES brings PREVIOUS and
-    /// PARENT with it, and covers the leaders where they are asked for or known.
+    /// Fills the unread facts of `groups` for an attempt whose essential facts are there; what has been read stays as
+    /// it was. COMMAND_LINES brings PREVIOUS and PARENT with it, and covers the leaders as soon as they are read.
     ///
     /// The groups of [`Groups::MAY_BLOCK`] are unknown (`Late`) where they are not there before `deadline`; the others
     /// do not wait for anybody. Where the caller has ended, everything about it is unknown (`Gone`).
@@ -36,7 +36,10 @@ impl Identifier {
         let mut groups = groups;
         if groups.contains(Groups::COMMAND_LINES) {
             groups |= Groups::PREVIOUS | Groups::PARENT;
+        } else if groups.contains(Groups::LEADERS) && has_command_lines(&attempt.subject) {
+            groups |= Groups::COMMAND_LINES;
         }
+        let groups = unread(groups, attempt);
         let thread = match &attempt.subject.thread {
             Fact::Known(Pid(id)) => Ok(*id),
             Fact::Unknown(cause) => Err(*cause),
@@ -51,7 +54,8 @@ impl Identifier {
             Ok(None) => {}
             Err(cause) => give_up(from_directory, cause, &mut attempt.subject),
         }
-        if groups.intersects(Groups::PRIVILEGES | Groups::GAIN) {
+        if groups.intersects(Groups::PRIVILEGES | Groups::GAIN) && attempt.subject.gains_privilege.is_unread()
+        {
             self.gain(thread, file, attempt);
         }
         self.aside(groups, file, attempt, deadline);
@@ -334,24 +338,27 @@ impl Identifier {
 
     fn command_lines(&mut self, subject: &mut Subject, deadline: Instant) {
         if let (Fact::Known(image), Fact::Known(Pid(id))) = (&mut subject.previous, &subject.thread) {
-            image.args = self.command_line(*id, half(deadline));
+            self.command_line(*id, &mut image.args, half(deadline));
         }
         let Subject { parent, group_leader, session_leader, entry_leader, .. } = subject;
         for process in [parent, group_leader, session_leader, entry_leader] {
             if let Fact::Known(Process { pid: Fact::Known(Pid(id)), image, .. }) = process {
-                image.args = self.command_line(*id, half(deadline));
+                self.command_line(*id, &mut image.args, half(deadline));
             }
         }
     }
 
-    fn command_line(&mut self, id: i32, deadline: Instant) -> Fact<Texts> {
+    fn command_line(&mut self, id: i32, args: &mut Fact<Texts>, deadline: Instant) {
+        if !args.is_unread() {
+            return;
+        }
         let proc = Arc::clone(&self.proc);
         let read = self.aside.run(deadline, move || {
             let mut text = Vec::new();
             proc.read_all(id, "cmdline", arguments::BYTES, &mut text)?;
             Ok(arguments::split(&text))
         });
-        fact(read.unwrap_or(Err(Cause::Late)))
+        *args = fact(read.unwrap_or(Err(Cause::Late)));
     }
 
     fn hash(&mut self, file: BorrowedFd<'_>, deadline: Instant) -> Fact<[u8; 32]> {
@@ -359,6 +366,32 @@ impl Identifier {
         let read = self.aside.run(deadline, move || sha256(&file, deadline));
         fact(read.unwrap_or(Err(Cause::Late)))
     }
+}
+
+/// The groups of which something is unread.
+fn unread(groups: Groups, attempt: &Attempt) -> Groups {
+    let Attempt { subject, object, .. } = attempt;
+    let leaders = [&subject.group_leader, &subject.session_leader, &subject.entry_leader];
+    let read = [
+        (Groups::PRIVILEGES, !subject.privileges.is_unread() && !subject.gains_privilege.is_unread()),
+        (Groups::GAIN, !subject.gains_privilege.is_unread()),
+        (Groups::PREVIOUS, !subject.previous.is_unread()),
+        (Groups::PARENT, !subject.parent.is_unread() && !subject.start.is_unread()),
+        (Groups::LEADERS, leaders.iter().all(|leader| !leader.is_unread())),
+        (Groups::ARGUMENTS, !subject.arguments.is_unread()),
+        (Groups::LOGIN, !subject.login.is_unread() && !subject.interactive.is_unread()),
+        (Groups::CGROUP, !subject.cgroup.is_unread()),
+        (Groups::DIRECTORY, !subject.directory.is_unread()),
+        (Groups::NAMESPACES, !subject.namespaces.is_unread()),
+        (Groups::HASH, !object.sha256.is_unread()),
+    ];
+    read.iter().filter(|(_, read)| *read).fold(groups, |groups, (group, _)| groups.without(*group))
+}
+
+/// Whether COMMAND_LINES was fetched before: leaders that are read later are to have theirs too.
+fn has_command_lines(subject: &Subject) -> bool {
+    let parent = subject.parent.known().is_some_and(|parent| !parent.image.args.is_unread());
+    parent || subject.previous.known().is_some_and(|image| !image.args.is_unread())
 }
 
 /// What the file gives to whoever executes it, where the mount lets it.

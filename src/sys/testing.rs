@@ -59,3 +59,104 @@ pub(crate) fn detached_copy(path: &CStr) -> io::Result<OwnedFd> {
     // SAFETY: the kernel has just made this descriptor for us and nobody else knows its number.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
+
+/// execve(2) by the calling thread with these addresses of argv and envp; comes back with the kernel's refusal.
+///
+/// # Panics
+/// Does not: a success would replace the test, so the file must be one that is denied or that no kernel can run.
+pub(crate) fn execve(path: &CStr, arguments: usize, environment: usize) -> io::Error {
+    // SAFETY: `path` is NUL-terminated; the kernel checks every address that it reads through the other two.
+    unsafe { libc::syscall(libc::SYS_execve, path.as_ptr(), arguments, environment) };
+    io::Error::last_os_error()
+}
+
+/// execveat(2) of the open `file` itself.
+pub(crate) fn execveat(file: BorrowedFd<'_>, arguments: usize) -> io::Error {
+    let fd = file.as_raw_fd();
+    // SAFETY: as above.
+    unsafe { libc::syscall(libc::SYS_execveat, fd, c"".as_ptr(), arguments, 0_usize, libc::AT_EMPTY_PATH) };
+    io::Error::last_os_error()
+}
+
+/// Memory of which every address has 32 bits, for calls of 32-bit programs.
+pub(crate) struct LowPage {
+    address: *mut libc::c_void,
+}
+
+impl LowPage {
+    /// One page.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn new() -> Self {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: without MAP_FIXED no memory of ours is replaced.
+        let address = unsafe { libc::mmap(std::ptr::null_mut(), 4096, access, flags, -1, 0) };
+        assert_ne!(address, libc::MAP_FAILED);
+        Self { address }
+    }
+
+    /// Writes `bytes` at `offset` and returns their address.
+    pub(crate) fn write(&self, offset: usize, bytes: &[u8]) -> u32 {
+        assert!(offset + bytes.len() <= 4096);
+        // SAFETY: the page is ours, and the offset and the length lie in it.
+        let place = unsafe { self.address.cast::<u8>().add(offset) };
+        // SAFETY: as above, and `bytes` lies elsewhere: nobody has a reference into the page.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
+        u32::try_from(place.addr()).unwrap()
+    }
+}
+
+/// execve(2) as a 32-bit program calls it, with 32-bit addresses.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn execve_32(path: u32, arguments: u32, environment: u32) -> i32 {
+    let result: u64;
+    // SAFETY: the call takes eax, ebx, ecx and edx and changes eax alone; rbx, which Rust keeps for itself, is put back.
+    // The kernel checks every address.
+    unsafe {
+        std::arch::asm!(
+            "xchg {path}, rbx",
+            "int 0x80",
+            "xchg {path}, rbx",
+            path = inout(reg) u64::from(path) => _,
+            inout("rax") 11_u64 => result,
+            in("rcx") u64::from(arguments),
+            in("rdx") u64::from(environment),
+            lateout("r8") _, lateout("r9") _, lateout("r10") _, lateout("r11") _,
+        );
+    }
+    i32::from_ne_bytes(result.to_ne_bytes()[..4].try_into().unwrap())
+}
+
+/// A page that nobody fills: whoever reads it waits until this is dropped (userfaultfd(2)).
+pub(crate) struct Bottomless {
+    /// Where it is.
+    pub(crate) address: usize,
+    _descriptor: OwnedFd,
+}
+
+impl Bottomless {
+    /// Needs root. The page stays mapped when the descriptor is gone, so that no reader is left without memory.
+    pub(crate) fn new() -> io::Result<Self> {
+        #[repr(C)]
+        struct Api(u64, u64, u64);
+        #[repr(C)]
+        struct Register(u64, u64, u64, u64);
+        // SAFETY: integers only.
+        let fd = done(unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) })?;
+        // SAFETY: the kernel has just made this descriptor for us and nobody else knows its number.
+        let fd = unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) };
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: without MAP_FIXED no memory of ours is replaced.
+        let page = unsafe { libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, flags, -1, 0) };
+        let address = page.addr();
+        let mut api = Api(0xAA, 0, 0);
+        let request = libc::_IOWR::<Api>(0xAA, 0x3F);
+        // SAFETY: the request's size is that of `api`.
+        done(unsafe { libc::ioctl(fd.as_raw_fd(), request, &raw mut api) }.into())?;
+        let mut register = Register(u64::try_from(address).map_err(io::Error::other)?, 4096, 1, 0);
+        let request = libc::_IOWR::<Register>(0xAA, 0x00);
+        // SAFETY: the request's size is that of `register`; the range is the page that was just mapped.
+        done(unsafe { libc::ioctl(fd.as_raw_fd(), request, &raw mut register) }.into())?;
+        Ok(Self { address, _descriptor: fd })
+    }
+}

@@ -146,6 +146,7 @@ fn a_task_that_began_after_the_event_is_another_one() {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap();
     for (age, expected) in [(0, true), (3600, false)] {
         attempt.at.0 = u64::try_from((now - Duration::from_secs(age)).as_nanos()).unwrap();
+        (attempt.subject.parent, attempt.subject.start) = (Fact::Unread, Fact::Unread);
         identifier.fetch(Groups::PARENT, file.as_fd(), &mut attempt, later());
         assert_eq!(attempt.subject.start.known().is_some(), expected, "{age}");
         assert_eq!(attempt.subject.parent.known().is_some(), expected);
@@ -284,8 +285,26 @@ mod content {
         assert_eq!(attempt.object.sha256, Fact::Unknown(Cause::TooLong));
         file.set_len(60 << 20).unwrap();
         let (mut identifier, mut attempt) = (Identifier::new().unwrap(), attempt);
+        attempt.object.sha256 = Fact::Unread;
         let before = Instant::now();
         identifier.fetch(Groups::HASH, file.as_fd(), &mut attempt, before + Duration::from_millis(3));
         assert_eq!(attempt.object.sha256, Fact::Unknown(Cause::Late));
     }
+}
+
+#[test]
+fn in_whatever_order_the_groups_come_none_is_left_out_and_none_is_read_twice() {
+    let child = Waits::new(&["-"]);
+    let file = anything();
+    let (mut identifier, mut attempt) = (Identifier::new().unwrap(), Attempt::default());
+    identifier.essential(child.id(), file.as_fd(), &Scope::default(), &mut attempt);
+    for groups in [Groups::COMMAND_LINES, Groups::LEADERS, Groups::ALL] {
+        identifier.fetch(groups, file.as_fd(), &mut attempt, later());
+    }
+    let subject = format!("{:?}", attempt.subject);
+    assert!(!subject.contains("Unread"), "{subject}");
+    let marker = Fact::Known(b"read before".to_vec());
+    attempt.subject.directory = marker.clone();
+    identifier.fetch(Groups::ALL, file.as_fd(), &mut attempt, later());
+    assert_eq!(attempt.subject.directory, marker);
 }
