@@ -60,7 +60,7 @@ proptest! {
             }
             if let Some(previous) = &previous {
                 let changes = changes(previous, &plan);
-                let placed = changes.iter().filter(|change| matches!(change, Change::Add(_) | Change::Renew(_)));
+                let placed = changes.iter().filter(|change| matches!(change, Change::Add(_) | Change::Renew(_) | Change::Keep(_)));
                 prop_assert_eq!(placed.count(), plan.marks.len());
             }
             previous = Some(plan);
