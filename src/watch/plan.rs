@@ -168,17 +168,23 @@ fn place_marks(plan: &mut Plan, table: &MountTable, groups: &Groups<'_>) {
 
 /// Keeps the names of superblocks that went away: detached, or alive in another namespace, they still carry our mark.
 fn remember(plan: &mut Plan, groups: &Groups<'_>, previous: Option<&Plan>) {
-    let Some(previous) = previous.filter(|previous| previous.directories == plan.directories) else { return };
+    let Some(previous) = previous else { return };
+    let steady = previous.directories == plan.directories;
     let mut gone: Vec<_> = previous
         .superblocks
         .iter()
         .filter(|(device, old)| {
-            matches!(old.choice, Choice::Whole | Choice::Shared)
+            // With other directories, a larger filesystem must lie outside until its mark is gone; the rest may be
+            // judged a moment longer.
+            (old.choice == Choice::Shared || (old.choice == Choice::Whole && steady))
                 && !plan.superblocks.contains_key(device)
                 // If its number is in use by another superblock, it is gone for good.
                 && groups.is_free_or(**device, old)
         })
-        .map(|(device, old)| (*device, Superblock { present: false, ..old.clone() }))
+        .map(|(device, old)| {
+            let named = if steady { old.named.clone() } else { Vec::new() };
+            (*device, Superblock { present: false, named, ..old.clone() })
+        })
         .collect();
     gone.sort_by_key(|(_, old)| std::cmp::Reverse(old.number));
     plan.superblocks.extend(gone.into_iter().take(REMEMBERED));
@@ -195,6 +201,7 @@ fn scope_of(inputs: &Inputs<'_>, superblocks: &BTreeMap<Device, Superblock>) -> 
     let mut builder = scope::Builder::new(&inputs.directories.links, &watched);
     let taken = |device| inputs.foreign.iter().any(|foreign| foreign.device == device);
     for (device, superblock) in superblocks.iter().filter(|(device, one)| one.present || !taken(**device)) {
+        builder.superblock(*device, superblock.choice == Choice::Shared);
         for named in &superblock.named {
             builder.add(*device, superblock.choice == Choice::Shared, &named.inner, &named.point);
         }

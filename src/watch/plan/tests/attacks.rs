@@ -125,6 +125,9 @@ fn an_outside_directory_bound_into_a_watched_one_gets_a_mount_mark_only() {
 fn over_a_watched_directory_itself_the_first_look_guards_too_much_rather_than_too_little() {
     let bound = systemd_and("39 28 0:39 / /mnt rw - tmpfs t rw\n45 30 0:39 / /dev/shm rw - tmpfs t rw\n");
     assert!(marks(&plan_of(&bound)).contains(&"filesystem 0:39 /dev/shm".to_owned()));
+    // A plan for no directories at all is no look.
+    let from_nothing = Host::debian().plan(&bound, Some(&Plan::empty()));
+    assert_eq!(marks(&from_nothing), marks(&plan_of(&bound)));
     let (_, later) = then(&systemd_and("39 28 0:39 / /mnt rw - tmpfs t rw\n"), &bound);
     assert!(marks(&later).contains(&"mount 0:39 /dev/shm".to_owned()));
 }
