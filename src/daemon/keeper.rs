@@ -116,10 +116,14 @@ impl Keeper {
 
     /// Sets the marks anew after mounts came or went.
     pub fn refresh_mounts(&mut self) {
-        match self.marks.refresh() {
+        let shared = Arc::clone(&self.shared);
+        let put_in_force = |scope| {
+            let scope = Arc::new(scope);
+            shared.current.change(|live| live.scope = Arc::clone(&scope));
+        };
+        match self.marks.refresh(put_in_force) {
             Ok(changed) => {
                 self.mounts_unreadable = None;
-                self.put_scope_in_force();
                 self.tell_marks(&changed);
             }
             Err(error) => self.mounts_unreadable = Some(error),
@@ -209,11 +213,6 @@ impl Keeper {
         self.shared.current.change(|live| live.mode = to);
         let until = self.override_mode.and_then(|set| set.until).map(|(_, at)| at);
         self.shared.sink.notice(&Notice::ModeChanged { from, to, by, until });
-    }
-
-    fn put_scope_in_force(&self) {
-        let scope = Arc::new(self.marks.scope());
-        self.shared.current.change(|live| live.scope = scope);
     }
 
     fn tell_marks(&self, changed: &Changed) {

@@ -67,15 +67,17 @@ impl Marks {
         self.settings = settings;
     }
 
-    /// Reads the mount table and sets the marks that follow from it.
+    /// Reads the mount table and sets the marks that follow from it. `put_in_force` gets the scope after old marks are
+    /// gone and before new ones are there: a file of a filesystem that the scope does not know counts as watched, and
+    /// with `shared_filesystem = "mark"` that would be every program of the host.
     ///
     /// # Errors
     /// The mount table can't be read; the marks stay as they are.
-    pub fn refresh(&mut self) -> io::Result<Changed> {
+    pub fn refresh(&mut self, mut put_in_force: impl FnMut(Scope)) -> io::Result<Changed> {
         let mut changed = Changed::default();
         for _ in 0..ATTEMPTS {
             let table = self.view.table()?;
-            if self.follow(&table, &mut changed) {
+            if self.follow(&table, &mut put_in_force, &mut changed) {
                 break;
             }
         }
@@ -83,7 +85,12 @@ impl Marks {
     }
 
     /// Sets the marks of one table. False: the table had changed by then.
-    fn follow(&mut self, table: &MountTable, changed: &mut Changed) -> bool {
+    fn follow(
+        &mut self,
+        table: &MountTable,
+        put_in_force: &mut impl FnMut(Scope),
+        changed: &mut Changed,
+    ) -> bool {
         let inputs = Inputs {
             directories: &self.directories,
             mounts: table,
@@ -92,32 +99,34 @@ impl Marks {
             settings: self.settings,
         };
         let next = plan::plan(&inputs, Some(&self.plan));
-        let mut steady = true;
+        let mut wanted = Vec::new();
         for change in plan::changes(&self.plan, &next) {
-            steady &= match change {
-                Change::Add(mark) | Change::Renew(mark) => self.place(mark, table, changed),
+            match change {
+                Change::Add(mark) | Change::Renew(mark) => wanted.push(mark),
+                Change::Keep(mark) if self.is_refused(&mark) => wanted.push(mark),
+                Change::Keep(_) => {}
                 Change::Remove(mark) => {
                     if let Ok(found) = self.view.open(&mark, table) {
                         // What is not there any more carries no mark.
                         let _removed = self.group.unmark(kind(&mark), &place::path_of(&found));
                     }
                     self.forget(&mark, changed);
-                    true
                 }
-                Change::Gone(mark) => {
-                    self.forget(&mark, changed);
-                    true
-                }
-            };
+                Change::Gone(mark) => self.forget(&mark, changed),
+            }
         }
+        put_in_force(next.scope.clone());
         self.plan = next;
+        let mut steady = true;
+        for mark in wanted {
+            steady &= self.place(mark, table, changed);
+        }
         steady
     }
 
-    /// The scope that the marks in force give.
-    #[must_use]
-    pub fn scope(&self) -> Scope {
-        self.plan.scope.clone()
+    /// True where the kernel refused this mark the last time, or it was never placed.
+    fn is_refused(&self, mark: &Mark) -> bool {
+        self.held.iter().find(|held| is_same(&held.mark, mark)).is_none_or(|held| held.refused.is_some())
     }
 
     /// The plan in force: left-out directories are told from it.

@@ -39,6 +39,7 @@ use super::links::{Directory, State};
 use super::mounts::{Mount, MountTable, below};
 use crate::event::Device;
 use kinds::Kind;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// How many superblocks that are mounted nowhere any more keep their names. They can live on, detached or in another
 /// mount namespace, with our mark.
@@ -52,7 +53,7 @@ pub fn plan(inputs: &Inputs<'_>, previous: Option<&Plan>) -> Plan {
     let mut plan = Plan { directories: inputs.directories.clone(), ..Plan::default() };
     plan.superblocks = superblocks(inputs, &groups, previous);
     place_marks(&mut plan, inputs.mounts, &groups);
-    remember(&mut plan, inputs.mounts, &groups, previous);
+    remember(&mut plan, &groups, previous);
     plan.scope = scope_of(inputs, &plan.superblocks);
     for directory in &inputs.directories.watched {
         cover(&mut plan, inputs, &groups, directory);
@@ -64,15 +65,18 @@ pub fn plan(inputs: &Inputs<'_>, previous: Option<&Plan>) -> Plan {
 /// What to do to get from the marks of one plan to those of the next.
 #[must_use]
 pub fn changes(old: &Plan, new: &Plan) -> Vec<Change> {
+    let known: HashMap<_, _> = old.marks.iter().map(|mark| (mark.identity(), mark)).collect();
+    let wanted: HashSet<_> = new.marks.iter().map(Mark::identity).collect();
     let mut changes: Vec<_> = new
         .marks
         .iter()
-        .map(|mark| match old.marks.iter().any(|known| known.is_same(mark)) {
-            true => Change::Renew(mark.clone()),
-            false => Change::Add(mark.clone()),
+        .map(|mark| match known.get(&mark.identity()) {
+            Some(known) if mark.is_kept_by(known) => Change::Keep(mark.clone()),
+            Some(_) => Change::Renew(mark.clone()),
+            None => Change::Add(mark.clone()),
         })
         .collect();
-    for mark in old.marks.iter().filter(|mark| !new.marks.iter().any(|kept| kept.is_same(mark))) {
+    for mark in old.marks.iter().filter(|mark| !wanted.contains(&mark.identity())) {
         changes.push(match new.mounted.iter().any(|seen| seen.carries(mark)) {
             true => Change::Remove(mark.clone()),
             false => Change::Gone(mark.clone()),
@@ -82,25 +86,29 @@ pub fn changes(old: &Plan, new: &Plan) -> Vec<Change> {
 }
 
 /// What is known of each superblock that is chosen: its number and its named directories.
-fn superblocks(inputs: &Inputs<'_>, groups: &Groups<'_>, previous: Option<&Plan>) -> Vec<Superblock> {
-    let mut next =
-        previous.map_or(1, |plan| plan.superblocks.iter().map(|one| one.number).max().unwrap_or(0) + 1);
-    let mut superblocks = Vec::new();
+fn superblocks(
+    inputs: &Inputs<'_>,
+    groups: &Groups<'_>,
+    previous: Option<&Plan>,
+) -> BTreeMap<Device, Superblock> {
+    let highest = previous.and_then(|plan| plan.superblocks.values().map(|one| one.number).max());
+    let mut next = highest.unwrap_or(0) + 1;
+    // With other directories configured, the old names may mean nothing any more.
+    let steady = previous.is_some_and(|plan| plan.directories == *inputs.directories);
+    let mut superblocks = BTreeMap::new();
     for group in groups.chosen() {
         let known = previous.and_then(|plan| plan.same_superblock(group));
         let number = known.map_or(next, |known| known.number);
         next += u64::from(known.is_none());
-        // With other directories configured, the old names may mean nothing any more.
-        let steady = previous.is_some_and(|plan| plan.directories == *inputs.directories);
         let named = known.filter(|_| steady).map(|known| known.named.as_slice()).unwrap_or_default();
-        superblocks.push(Superblock {
-            device: group.device,
+        let superblock = Superblock {
             number,
             choice: group.choice,
             present: true,
             mounts: group.mounts.iter().map(|mount| Seen::of(mount)).collect(),
             named: names_of(group, named),
-        });
+        };
+        superblocks.insert(group.device, superblock);
     }
     superblocks
 }
@@ -109,14 +117,16 @@ fn superblocks(inputs: &Inputs<'_>, groups: &Groups<'_>, previous: Option<&Plan>
 /// that belongs to the watched directories gets no further ones: a part of it that had no name (its first mount did
 /// not show it) could else be given an excepted one.
 fn names_of(group: &Group<'_>, known: &[Named]) -> Vec<Named> {
-    let kept = |named: &&Named| group.choice != Choice::Each || named.still_mounted(group);
+    let candidates: Vec<Named> = group.candidates().map(|(inner, point)| Named { inner, point }).collect();
+    let mounted: HashSet<&Named> = candidates.iter().collect();
+    let kept = |named: &&Named| group.choice != Choice::Each || mounted.contains(named);
     let mut named: Vec<Named> = known.iter().filter(kept).cloned().collect();
     if group.choice == Choice::Whole && !named.is_empty() {
         return named;
     }
-    for (inner, point) in group.candidates() {
-        if !named.iter().any(|known| below(&inner, &known.inner).is_some()) {
-            named.push(Named { inner, point });
+    for candidate in &candidates {
+        if !named.iter().any(|known| below(&candidate.inner, &known.inner).is_some()) {
+            named.push(candidate.clone());
         }
     }
     named
@@ -157,22 +167,30 @@ fn place_marks(plan: &mut Plan, table: &MountTable, groups: &Groups<'_>) {
 }
 
 /// Keeps the names of superblocks that went away: detached, or alive in another namespace, they still carry our mark.
-fn remember(plan: &mut Plan, table: &MountTable, groups: &Groups<'_>, previous: Option<&Plan>) {
-    let Some(previous) = previous.filter(|previous| previous.directories == plan.directories) else { return };
-    let gone: Vec<_> = previous
+fn remember(plan: &mut Plan, groups: &Groups<'_>, previous: Option<&Plan>) {
+    let Some(previous) = previous else { return };
+    let steady = previous.directories == plan.directories;
+    let mut gone: Vec<_> = previous
         .superblocks
         .iter()
-        .filter(|old| matches!(old.choice, Choice::Whole | Choice::Shared))
-        .filter(|old| plan.superblocks.iter().all(|new| new.device != old.device))
-        // The number is in use again, and not by that superblock: that one is gone for good.
-        .filter(|old| !table.mounts().iter().any(|mount| mount.device == old.device) || groups.is(old))
-        .cloned()
+        .filter(|(device, old)| {
+            // With other directories, a larger filesystem must lie outside until its mark is gone; the rest may be
+            // judged a moment longer.
+            (old.choice == Choice::Shared || (old.choice == Choice::Whole && steady))
+                && !plan.superblocks.contains_key(device)
+                // If its number is in use by another superblock, it is gone for good.
+                && groups.is_free_or(**device, old)
+        })
+        .map(|(device, old)| {
+            let named = if steady { old.named.clone() } else { Vec::new() };
+            (*device, Superblock { present: false, named, ..old.clone() })
+        })
         .collect();
-    let excess = gone.len().saturating_sub(REMEMBERED);
-    plan.superblocks.extend(gone.into_iter().skip(excess).map(|old| Superblock { present: false, ..old }));
+    gone.sort_by_key(|(_, old)| std::cmp::Reverse(old.number));
+    plan.superblocks.extend(gone.into_iter().take(REMEMBERED));
 }
 
-fn scope_of(inputs: &Inputs<'_>, superblocks: &[Superblock]) -> Scope {
+fn scope_of(inputs: &Inputs<'_>, superblocks: &BTreeMap<Device, Superblock>) -> Scope {
     let mut watched: Vec<Vec<u8>> = Vec::new();
     for directory in &inputs.directories.watched {
         let path = path_of(&directory.path);
@@ -182,15 +200,15 @@ fn scope_of(inputs: &Inputs<'_>, superblocks: &[Superblock]) -> Scope {
     }
     let mut builder = scope::Builder::new(&inputs.directories.links, &watched);
     let taken = |device| inputs.foreign.iter().any(|foreign| foreign.device == device);
-    for superblock in superblocks.iter().filter(|superblock| superblock.present || !taken(superblock.device))
-    {
+    for (device, superblock) in superblocks.iter().filter(|(device, one)| one.present || !taken(**device)) {
+        builder.superblock(*device, superblock.choice == Choice::Shared);
         for named in &superblock.named {
-            builder.add(superblock.device, superblock.choice == Choice::Shared, &named.inner, &named.point);
+            builder.add(*device, superblock.choice == Choice::Shared, &named.inner, &named.point);
         }
     }
     for foreign in inputs.foreign {
         // The number of one that went away can be in use again, and the finder has just seen this one.
-        if superblocks.iter().all(|known| !known.present || known.device != foreign.device) {
+        if superblocks.get(&foreign.device).is_none_or(|known| !known.present) {
             builder.add(foreign.device, false, b"", &foreign.point);
         }
     }
@@ -271,21 +289,19 @@ impl Plan {
     fn reaches(&self, mark: usize, mount: &Mount, path: &[u8]) -> bool {
         let shared = self.marks.get(mark).is_some_and(|mark| mark.whole_filesystem_shared);
         let named = |inner: &[u8]| {
-            self.superblocks
-                .iter()
-                .filter(|one| one.present && one.device == mount.device)
-                .any(|one| one.named.iter().any(|named| below(inner, &named.inner).is_some()))
+            let known = self.superblocks.get(&mount.device);
+            known.is_some_and(|one| one.named.iter().any(|named| below(inner, &named.inner).is_some()))
         };
         !shared || inner_path(mount, path).is_some_and(|inner| named(&inner))
     }
 
     fn number_of(&self, device: Device) -> u64 {
-        self.superblocks.iter().find(|one| one.device == device).map_or(0, |one| one.number)
+        self.superblocks.get(&device).map_or(0, |one| one.number)
     }
 
     /// What the plan knows of this group's superblock, if it is the same one and not another that got its number.
     fn same_superblock(&self, group: &Group<'_>) -> Option<&Superblock> {
-        let known = self.superblocks.iter().find(|one| one.present && one.device == group.device)?;
+        let known = self.superblocks.get(&group.device).filter(|one| one.present)?;
         known.is_still(&group.mounts).then_some(known)
     }
 }

@@ -74,9 +74,9 @@ impl<'a> Groups<'a> {
         self.all().filter(|group| matches!(group.choice, Choice::Whole | Choice::Shared | Choice::Each))
     }
 
-    /// True where this superblock is still mounted somewhere.
-    pub(super) fn is(&self, superblock: &Superblock) -> bool {
-        self.groups.get(&superblock.device).is_some_and(|group| superblock.is_still(&group.mounts))
+    /// True where no other superblock has this one's device number.
+    pub(super) fn is_free_or(&self, device: Device, superblock: &Superblock) -> bool {
+        self.groups.get(&device).is_none_or(|group| superblock.is_still(&group.mounts))
     }
 
     /// True where it is a layer of the filesystem at `/`.

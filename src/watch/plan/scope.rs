@@ -28,7 +28,7 @@ pub enum Placement {
 }
 
 #[derive(Clone, Debug)]
-struct Superblock {
+pub(super) struct Superblock {
     device: Device,
     /// What no entry names lies outside, because the whole filesystem had to be marked for a part of it.
     shared: bool,
@@ -66,6 +66,9 @@ impl Scope {
             return all(&self.everywhere, names);
         };
         let Some(superblock) = self.superblocks.get(index) else { return all(&self.everywhere, names) };
+        if superblock.directories.is_empty() {
+            return Placement::Outside;
+        }
         let Fact::Known(inner) = inner else { return all(&superblock.directories, names) };
         if !inner.starts_with(b"/") {
             return all(&superblock.directories, names);
@@ -139,9 +142,8 @@ impl<'a> Builder<'a> {
         Self { links, watched, scope }
     }
 
-    /// The directory `inner` of `device` has the name `point`.
-    pub(super) fn add(&mut self, device: Device, shared: bool, inner: &[u8], point: &[u8]) {
-        let names = aliases(point, self.links);
+    /// What nothing is added to lies outside.
+    pub(super) fn superblock(&mut self, device: Device, shared: bool) -> Option<&mut Superblock> {
         let superblocks = &mut self.scope.superblocks;
         let found = superblocks.binary_search_by_key(&device, |superblock| superblock.device);
         let index = found.unwrap_or_else(|free| {
@@ -149,11 +151,18 @@ impl<'a> Builder<'a> {
             superblocks.insert(free, fresh);
             free
         });
-        let Some(superblock) = superblocks.get_mut(index) else { return };
+        superblocks.get_mut(index)
+    }
+
+    /// The directory `inner` of `device` has the name `point`.
+    pub(super) fn add(&mut self, device: Device, shared: bool, inner: &[u8], point: &[u8]) {
+        let (links, watched) = (self.links, self.watched);
+        let names = aliases(point, links);
+        let Some(superblock) = self.superblock(device, shared) else { return };
         superblock.shared &= shared;
         add_directories(&names, &mut superblock.directories);
-        for watched in self.watched.iter().filter(|watched| below(watched, point).is_some()) {
-            add_directories(&aliases(watched, self.links), &mut superblock.directories);
+        for watched in watched.iter().filter(|watched| below(watched, point).is_some()) {
+            add_directories(&aliases(watched, links), &mut superblock.directories);
         }
         let inner = trimmed(inner).into();
         if let Err(free) = superblock.entries.binary_search_by(|entry| entry.inner.cmp(&inner)) {

@@ -1,10 +1,11 @@
 //! The words of the plan: what goes in, what comes out.
 
-use super::choice::{Choice, Group};
+use super::choice::Choice;
 use crate::event::Device;
 use crate::watch::links::{Directories, Directory};
 use crate::watch::mounts::{Mount, MountTable};
 use crate::watch::plan::Scope;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
@@ -76,7 +77,7 @@ pub struct Plan {
     pub coverage: Vec<Coverage>,
     /// The names.
     pub scope: Scope,
-    pub(super) superblocks: Vec<Superblock>,
+    pub(super) superblocks: BTreeMap<Device, Superblock>,
     pub(super) mounted: Vec<Seen>,
     pub(super) directories: Directories,
 }
@@ -231,6 +232,8 @@ pub enum Change {
     /// It should be there. Place it again: device numbers and mount ids are recycled at once, and marking twice is
     /// harmless.
     Renew(Mark),
+    /// It is there, if it could be placed: the same mount as before, by an id that is never used again.
+    Keep(Mark),
     /// It is still mounted and no longer wanted: take the mark away.
     Remove(Mark),
     /// It is mounted here no more. Leave the mark: the kernel drops it with the superblock or mount, and until then
@@ -241,7 +244,6 @@ pub enum Change {
 /// A superblock that the plan watches, or has watched.
 #[derive(Clone, Debug)]
 pub(super) struct Superblock {
-    pub(super) device: Device,
     pub(super) number: u64,
     pub(super) choice: Choice,
     pub(super) present: bool,
@@ -250,7 +252,7 @@ pub(super) struct Superblock {
 }
 
 /// A directory of a superblock that has a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Named {
     /// Its path inside the superblock; empty for the root.
     pub(super) inner: Vec<u8>,
@@ -301,16 +303,18 @@ impl Mark {
         }
     }
 
-    /// True where both mean the same superblock or mount, as far as can be told.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        let mount = match (self.unique_mount_id, other.unique_mount_id) {
-            (Some(one), Some(another)) => one == another,
-            _ => self.mount_id == other.mount_id && self.path == other.path && self.root == other.root,
-        };
-        self.kind == other.kind
-            && self.device == other.device
-            && self.superblock == other.superblock
-            && (self.kind == MarkKind::Filesystem || mount)
+    /// Equal where two plans mean the same superblock or mount, as far as can be told.
+    pub(super) fn identity(&self) -> impl Eq + std::hash::Hash + '_ {
+        let mount = (self.kind == MarkKind::Mount).then(|| match self.unique_mount_id {
+            Some(id) => (id, None),
+            None => (self.mount_id.into(), Some((&self.path, &self.root))),
+        });
+        (self.device, self.superblock, mount)
+    }
+
+    /// True where both were reached through the same mount, surely: then they are on the same superblock.
+    pub(super) fn is_kept_by(&self, other: &Self) -> bool {
+        self.unique_mount_id.is_some() && self.unique_mount_id == other.unique_mount_id
     }
 }
 
@@ -359,12 +363,6 @@ impl Superblock {
     /// True where some mount of it is still there, so that it lived all the while.
     pub(super) fn is_still(&self, mounts: &[&Mount]) -> bool {
         self.mounts.iter().any(|seen| mounts.iter().any(|mount| seen.is(mount)))
-    }
-}
-
-impl Named {
-    pub(super) fn still_mounted(&self, group: &Group<'_>) -> bool {
-        group.candidates().any(|(inner, point)| inner == self.inner && point == self.point)
     }
 }
 

@@ -40,7 +40,11 @@ fn a_moved_filesystem_keeps_its_names_and_its_mark() {
         let (first, second) = then(SYSTEMD, &moved);
         assert_eq!(names(&second, device(25), "/x")[0], "/dev/shm/x");
         assert!(marks(&second).contains(&format!("filesystem 0:25 {to}")));
-        assert!(changes(&first, &second).iter().all(|change| matches!(change, Change::Renew(_))));
+        assert!(
+            changes(&first, &second)
+                .iter()
+                .all(|change| matches!(change, Change::Renew(_) | Change::Keep(_)))
+        );
     }
 }
 
@@ -49,8 +53,10 @@ fn a_detached_filesystem_keeps_its_names_and_its_mark_is_left_alone() {
     let gone = SYSTEMD.lines().filter(|line| !line.contains("/run/lock")).collect::<Vec<_>>().join("\n");
     let (first, second) = then(SYSTEMD, &gone);
     assert_eq!(names(&second, device(26), "/x")[0], "/run/lock/x");
-    let left: Vec<_> =
-        changes(&first, &second).into_iter().filter(|change| !matches!(change, Change::Renew(_))).collect();
+    let left: Vec<_> = changes(&first, &second)
+        .into_iter()
+        .filter(|change| !matches!(change, Change::Renew(_) | Change::Keep(_)))
+        .collect();
     assert!(matches!(&left[..], [Change::Gone(mark)] if mark.device == device(26)), "{left:?}");
 }
 
@@ -86,11 +92,18 @@ fn a_recycled_device_number_outside_is_not_marked() {
 }
 
 #[test]
-fn a_mark_is_renewed_with_every_plan_because_numbers_are_recycled() {
-    let (first, second) = then(SYSTEMD, SYSTEMD);
-    let changes = changes(&first, &second);
-    assert_eq!(changes.len(), first.marks.len());
-    assert!(changes.iter().all(|change| matches!(change, Change::Renew(_))));
+fn a_mark_is_renewed_with_every_plan_unless_its_mount_has_an_id_of_its_own() {
+    for (unique, kept) in [(Some(1000), true), (None, false)] {
+        let host = Host { unique, ..Host::debian() };
+        let first = host.plan(SYSTEMD, None);
+        let changes = changes(&first, &host.plan(SYSTEMD, Some(&first)));
+        assert_eq!(changes.len(), first.marks.len());
+        assert!(changes.iter().all(|change| match change {
+            Change::Keep(_) => kept,
+            Change::Renew(_) => !kept,
+            Change::Add(_) | Change::Remove(_) | Change::Gone(_) => false,
+        }));
+    }
 }
 
 #[test]
@@ -112,6 +125,9 @@ fn an_outside_directory_bound_into_a_watched_one_gets_a_mount_mark_only() {
 fn over_a_watched_directory_itself_the_first_look_guards_too_much_rather_than_too_little() {
     let bound = systemd_and("39 28 0:39 / /mnt rw - tmpfs t rw\n45 30 0:39 / /dev/shm rw - tmpfs t rw\n");
     assert!(marks(&plan_of(&bound)).contains(&"filesystem 0:39 /dev/shm".to_owned()));
+    // A plan for no directories at all is no look.
+    let from_nothing = Host::debian().plan(&bound, Some(&Plan::empty()));
+    assert_eq!(marks(&from_nothing), marks(&plan_of(&bound)));
     let (_, later) = then(&systemd_and("39 28 0:39 / /mnt rw - tmpfs t rw\n"), &bound);
     assert!(marks(&later).contains(&"mount 0:39 /dev/shm".to_owned()));
 }
@@ -213,7 +229,7 @@ fn other_directories_after_a_reload_take_their_marks_away() {
         .into_iter()
         .filter_map(|change| match change {
             Change::Remove(mark) => Some(mark.device.minor),
-            Change::Add(_) | Change::Renew(_) | Change::Gone(_) => None,
+            Change::Add(_) | Change::Renew(_) | Change::Keep(_) | Change::Gone(_) => None,
         })
         .collect();
     assert_eq!(removed, [5, 25]);

@@ -228,3 +228,24 @@ fn a_chroot_that_does_not_show_the_root_marks_no_disk() {
     );
     assert_eq!(marks(&plan), ["filesystem 0:25 /dev/shm", "mount 254:1 /run/x", "mount 254:2 /run/y"]);
 }
+
+#[test]
+fn a_larger_filesystem_that_is_watched_no_more_lies_outside_at_once() {
+    let host = Host { settings: Settings { shared_filesystem: SharedFilesystem::Mark }, ..Host::debian() };
+    let first = host.plan(STACKED, None);
+    let root = Device { major: 254, minor: 0 };
+    for after in [
+        Host::debian(),
+        Host { directories: directories(&["/dev/shm"], &[("/dev", ""), ("/dev/shm", "")]), ..Host::debian() },
+    ] {
+        let second = after.plan(STACKED, Some(&first));
+        assert!(
+            changes(&first, &second)
+                .iter()
+                .any(|change| matches!(change, Change::Remove(mark) if mark.device == root))
+        );
+        assert!(names(&second, root, "/usr/bin/ls").is_empty());
+        let third = after.plan(STACKED, Some(&second));
+        assert!(names(&third, root, "/usr/bin/ls").is_empty());
+    }
+}
