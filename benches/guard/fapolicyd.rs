@@ -18,7 +18,8 @@ const PROGRAM: &str = "/usr/sbin/fapolicyd";
 
 /// Why it is left out, if it is.
 pub fn absent() -> Option<&'static str> {
-    (!Path::new(PROGRAM).exists()).then_some("fapolicyd is left out: it is not installed (Debian package fapolicyd)")
+    (!Path::new(PROGRAM).exists())
+        .then_some("fapolicyd is left out: it is not installed (Debian package fapolicyd)")
 }
 
 /// Its command on this stage, its configuration and state in place of the host's.
@@ -33,7 +34,8 @@ pub fn command(base: &Base, stage: &Stage) -> Command {
     write("rules.d/10-bench.rules", rules);
     write("compiled.rules", rules);
     write("fapolicyd.trust", "");
-    mount(Some(&etc), "/etc/fapolicyd", None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("its /etc/fapolicyd");
+    mount(Some(&etc), "/etc/fapolicyd", None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .expect("its /etc/fapolicyd");
     tmpfs(Path::new("/var/lib/fapolicyd"), MsFlags::empty(), "mode=770");
     fs::create_dir_all("/run/fapolicyd").expect("its /run/fapolicyd");
     chown("/run/fapolicyd", Some(0), Some(0)).expect("its /run/fapolicyd");

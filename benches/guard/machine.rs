@@ -19,10 +19,12 @@ impl Machine {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpuinfo.lines().find(|line| line.starts_with("model name"));
         let cpu = model.and_then(|line| line.split_once(": ")).map_or("unknown CPU", |(_, name)| name);
-        let virtual_cpu = cpuinfo.lines().any(|line| line.starts_with("flags") && line.contains(" hypervisor"));
+        let virtual_cpu =
+            cpuinfo.lines().any(|line| line.starts_with("flags") && line.contains(" hypervisor"));
         let kind = if virtual_cpu { " (virtual)" } else { "" };
         let one_line = |text: String| text.trim().to_owned();
-        let date = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output().map(|output| output.stdout);
+        let date =
+            Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output().map(|output| output.stdout);
         Self {
             cpu: format!("{cpu}{kind}"),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),

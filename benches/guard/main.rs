@@ -80,7 +80,8 @@ fn main() -> ExitCode {
     if let Some(directory) = &wish.svg {
         fs::create_dir_all(directory).expect("the directory for SVG files");
         for (name, chart) in report.charts() {
-            fs::write(directory.join(format!("{name}.svg")), chart.svg(&machine.line())).expect("an SVG file");
+            fs::write(directory.join(format!("{name}.svg")), chart.svg(&machine.line()))
+                .expect("an SVG file");
         }
     }
     ExitCode::SUCCESS
@@ -90,7 +91,8 @@ fn read_arguments() -> Result<Wish, String> {
     let mut wish = Wish::default();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
-        let mut file = || arguments.next().map(PathBuf::from).ok_or_else(|| format!("{argument}: of what name?"));
+        let mut file =
+            || arguments.next().map(PathBuf::from).ok_or_else(|| format!("{argument}: of what name?"));
         match argument.as_str() {
             "--bench" => wish.bench = true,
             "--short" => wish.long = false,

@@ -30,8 +30,12 @@ pub struct Ratio {
 impl Ratio {
     /// The median of the rounds' ratios. Rounds without a denominator are passed over.
     pub fn of_rounds(above: &[f64], below: &[f64]) -> Option<Self> {
-        let ratios: Vec<f64> =
-            above.iter().zip(below).filter(|(_, below)| **below > 0.0).map(|(above, below)| above / below).collect();
+        let ratios: Vec<f64> = above
+            .iter()
+            .zip(below)
+            .filter(|(_, below)| **below > 0.0)
+            .map(|(above, below)| above / below)
+            .collect();
         if ratios.is_empty() {
             return None;
         }

@@ -16,10 +16,12 @@ impl Report {
     /// Prints a table and keeps it under `part`.
     pub fn table(&mut self, part: &str, title: &str, columns: &[&str], rows: &[(String, Vec<Cell>)]) {
         println!("\n{title}");
-        let cells: Vec<Vec<String>> = rows.iter().map(|(_, row)| row.iter().map(Cell::text).collect()).collect();
+        let cells: Vec<Vec<String>> =
+            rows.iter().map(|(_, row)| row.iter().map(Cell::text).collect()).collect();
         let first = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
         let width = |column: usize| {
-            let widest = cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+            let widest =
+                cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
             widest.unwrap_or(0).max(columns[column].chars().count())
         };
         print!("{:first$}", "");

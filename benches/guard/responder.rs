@@ -88,7 +88,8 @@ impl Contestant {
     pub fn with(base: &Base, kind: Kind, settings: &GuardSettings) -> Self {
         let flags = if kind == Kind::Noexec { MsFlags::MS_NOEXEC } else { MsFlags::empty() };
         let name = kind.name();
-        let stage = base.stage(&format!("{}{}", name.replace([' ', ',', '(', ')', '/'], "-"), settings.suffix), flags);
+        let stage = base
+            .stage(&format!("{}{}", name.replace([' ', ',', '(', ')', '/'], "-"), settings.suffix), flags);
         let responder = start(base, kind, &stage, settings);
         Self { kind, name, stage, responder }
     }
@@ -185,7 +186,11 @@ impl Responder {
         let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", kind.name()));
         let mut responder = Self { child };
         let begun = Instant::now();
-        while !BufReader::new(File::open(&said).expect("what it says")).lines().map_while(Result::ok).any(|line| is_ready(&line)) {
+        while !BufReader::new(File::open(&said).expect("what it says"))
+            .lines()
+            .map_while(Result::ok)
+            .any(|line| is_ready(&line))
+        {
             let told = || fs::read_to_string(&said).unwrap_or_default();
             assert!(matches!(responder.child.try_wait(), Ok(None)), "{} ended: {}", kind.name(), told());
             assert!(begun.elapsed() < Duration::from_secs(60), "{} is not ready: {}", kind.name(), told());

@@ -24,9 +24,13 @@ pub struct Stage {
 impl Base {
     /// Leaves the host's mount namespace for good, and compiles the reference programs.
     pub fn new() -> Self {
-        let directory = tempfile::Builder::new().prefix("shmguard-bench-").tempdir_in("/tmp").expect("a directory in /tmp");
+        let directory = tempfile::Builder::new()
+            .prefix("shmguard-bench-")
+            .tempdir_in("/tmp")
+            .expect("a directory in /tmp");
         unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace: the benchmark needs root");
-        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).expect("private mounts");
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+            .expect("private mounts");
         tmpfs(directory.path(), MsFlags::empty(), "size=90%,mode=755");
         let base = Self { namespace: own_namespace(), directory };
         fs::create_dir(base.path("bin")).expect("a directory for programs");
@@ -67,9 +71,18 @@ impl Base {
     }
 
     fn compile(&self, name: &str, flags: &[&str]) {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/reference").join(name).with_extension("c");
-        let status = Command::new("cc").args(flags).args(["-Wall", "-Wextra", "-o"]).arg(self.path("bin").join(name)).arg(source).status();
-        assert!(status.is_ok_and(|status| status.success()), "cc could not compile {name}.c: is a C compiler installed?");
+        let source =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/reference").join(name).with_extension("c");
+        let status = Command::new("cc")
+            .args(flags)
+            .args(["-Wall", "-Wextra", "-o"])
+            .arg(self.path("bin").join(name))
+            .arg(source)
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "cc could not compile {name}.c: is a C compiler installed?"
+        );
     }
 }
 
@@ -95,7 +108,8 @@ impl Stage {
 
 /// Mounts a fresh tmpfs.
 pub fn tmpfs(at: &Path, flags: MsFlags, options: &str) {
-    mount(Some("tmpfs"), at, Some("tmpfs"), flags, Some(options)).unwrap_or_else(|error| panic!("a tmpfs at {}: {error}", at.display()));
+    mount(Some("tmpfs"), at, Some("tmpfs"), flags, Some(options))
+        .unwrap_or_else(|error| panic!("a tmpfs at {}: {error}", at.display()));
 }
 
 fn own_namespace() -> File {

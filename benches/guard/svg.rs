@@ -36,8 +36,12 @@ impl Chart {
         );
         let mut text = |at: (f64, f64), anchor: &str, more: &str, text: &str| {
             let text = text.replace('&', "&amp;").replace('<', "&lt;");
-            writeln!(out, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\"{more}>{text}</text>", at.0, at.1)
-                .expect("a string");
+            writeln!(
+                out,
+                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\"{more}>{text}</text>",
+                at.0, at.1
+            )
+            .expect("a string");
         };
         text((WIDTH / 2.0, 20.0), "middle", " font-size=\"15\"", &self.title);
         text((WIDTH / 2.0, HEIGHT - 28.0), "middle", "", &self.x);
@@ -58,16 +62,21 @@ impl Chart {
         }
         for tick in y.ticks() {
             let at = y.place(tick);
-            writeln!(out, "<path d=\"M{LEFT} {at:.1}H{}\" stroke=\"#ddd\"/>", WIDTH - RIGHT).expect("a string");
+            writeln!(out, "<path d=\"M{LEFT} {at:.1}H{}\" stroke=\"#ddd\"/>", WIDTH - RIGHT)
+                .expect("a string");
         }
         for (line, colour) in self.lines.iter().zip(COLOURS.iter().cycle()) {
             let points: Vec<String> =
                 line.points.iter().map(|(a, b)| format!("{:.1},{:.1}", x.place(*a), y.place(*b))).collect();
             let points = points.join(" ");
-            writeln!(out, "<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>")
-                .expect("a string");
+            writeln!(
+                out,
+                "<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
+            )
+            .expect("a string");
             for point in points.split(' ').filter_map(|point| point.split_once(',')) {
-                writeln!(out, "<circle cx=\"{}\" cy=\"{}\" r=\"3\" fill=\"{colour}\"/>", point.0, point.1).expect("a string");
+                writeln!(out, "<circle cx=\"{}\" cy=\"{}\" r=\"3\" fill=\"{colour}\"/>", point.0, point.1)
+                    .expect("a string");
             }
         }
         out.push_str("</svg>\n");
@@ -88,13 +97,15 @@ impl Axis {
         let low = values.clone().fold(f64::INFINITY, f64::min);
         let high = values.fold(f64::NEG_INFINITY, f64::max);
         let logarithmic = low > 0.0 && high / low > 40.0;
-        let (low, high) = if logarithmic { (low, high * 1.1) } else { (low.min(0.0), (high * 1.1).max(f64::MIN_POSITIVE)) };
+        let (low, high) =
+            if logarithmic { (low, high * 1.1) } else { (low.min(0.0), (high * 1.1).max(f64::MIN_POSITIVE)) };
         Self { low, high, logarithmic, from, to }
     }
 
     fn place(&self, value: f64) -> f64 {
         let scale = |value: f64| if self.logarithmic { value.max(self.low).ln() } else { value };
-        let part = (scale(value) - scale(self.low)) / (scale(self.high) - scale(self.low)).max(f64::MIN_POSITIVE);
+        let part =
+            (scale(value) - scale(self.low)) / (scale(self.high) - scale(self.low)).max(f64::MIN_POSITIVE);
         self.from + part * (self.to - self.from)
     }
 
@@ -110,7 +121,11 @@ impl Axis {
         }
         let rough = (self.high - self.low) / 5.0;
         let power = 10_f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].map(|step| step * power).into_iter().find(|step| *step >= rough).unwrap_or(power);
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .map(|step| step * power)
+            .into_iter()
+            .find(|step| *step >= rough)
+            .unwrap_or(power);
         let mut ticks = vec![self.low];
         while let Some(next) = ticks.last().map(|last| last + step).filter(|next| *next <= self.high) {
             ticks.push(next);

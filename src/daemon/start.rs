@@ -147,6 +147,8 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
     let seat = Seat::take()?;
     let scheduling = seat.scheduling.clone();
     privileges::give_up().map_err(StartError::Privileges)?;
+    privileges::hide_memory().map_err(StartError::Privileges)?;
+    privileges::confine_guard().map_err(StartError::Privileges)?;
     let service = Service::new();
     let handed_on = service.keep(&[(GROUP, group.as_fd()), (IN_FLIGHT, group.in_flight().as_fd())]);
     let listener = Listener::bind(&config.control.socket).map_err(of_control)?;

@@ -48,7 +48,10 @@ impl Seat {
         let thread = spawn("reader", move || {
             let scheduling = prioritize();
             // The receiver waits for this one message.
-            let _told = tell.send(privileges::give_up().map(|()| scheduling));
+            let confined = privileges::give_up()
+                .and_then(|()| privileges::confine_guard())
+                .and_then(|()| privileges::confine_answering());
+            let _told = tell.send(confined.map(|()| scheduling));
             // Without work the start has failed, and there is nothing to read.
             if let Ok(work) = given.recv() {
                 work.go();
@@ -83,8 +86,11 @@ impl Threads {
             Ok(Pipeline::new(Identifier::new().map_err(StartError::Identify)?, Arc::clone(shared)))
         };
         let of_evidence = pipeline()?;
-        let evidence =
-            spawn("evidence", move || reader::take_evidence(&jobs, &give_back, of_evidence, patience))?;
+        let evidence = spawn("evidence", move || {
+            // Without it the thread goes on under the guard's own filter, which is in force already.
+            let _confined = privileges::confine_answering();
+            reader::take_evidence(&jobs, &give_back, of_evidence, patience);
+        })?;
         let work = Work {
             group: Arc::clone(group),
             control: Arc::clone(&control),

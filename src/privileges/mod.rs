@@ -1,10 +1,14 @@
-//! Capabilities and no_new_privs: what the guard needs to start, and the steps of giving up that cannot be undone.
+//! Capabilities, no_new_privs, system calls: what the guard needs to start, and the steps of giving up that can't be undone.
 //!
 //! Owns the order of giving up. Runs once, after the group and the marks are there. Called by the daemon alone.
 //!
 //! What is kept, and for what: CAP_SYS_ADMIN for new marks and for statmount(2) of another mount namespace;
 //! CAP_SYS_PTRACE for /proc/PID/{exe,cwd,ns} and the memory of other users' processes; CAP_DAC_READ_SEARCH for files of
 //! other users below /proc and for opening watched directories; CAP_AUDIT_WRITE for FAN_AUDIT.
+
+mod calls;
+
+pub use calls::{confine_answering, confine_guard};
 
 use std::fmt;
 
@@ -28,6 +32,8 @@ pub enum PrivilegeError {
     Missing(Vec<Capability>),
     /// The capabilities of this process could not be read or set.
     Failed(String),
+    /// The filter of system calls was refused.
+    Filter(String),
     /// PR_SET_NO_NEW_PRIVS was refused with this errno.
     NoNewPrivileges(nix::Error),
 }
@@ -40,6 +46,15 @@ pub fn check() -> Result<(), PrivilegeError> {
     let ours = read(CapSet::Effective)?;
     let missing: Vec<_> = NEEDED.into_iter().filter(|capability| !ours.contains(capability)).collect();
     if missing.is_empty() { Ok(()) } else { Err(PrivilegeError::Missing(missing)) }
+}
+
+/// Keeps other processes of root from looking into our memory and from attaching (PR_SET_DUMPABLE), and cores from being
+/// written: they would hold the arguments of other users' programs.
+///
+/// # Errors
+/// The kernel refuses, which prctl(2) does not say it would.
+pub fn hide_memory() -> Result<(), PrivilegeError> {
+    nix::sys::prctl::set_dumpable(false).map_err(PrivilegeError::NoNewPrivileges)
 }
 
 /// Drops every capability that is not kept, for this thread and those it starts from now on, and forbids new ones.
@@ -69,6 +84,7 @@ impl fmt::Display for PrivilegeError {
                 write!(f, "not permitted: {} missing; start the guard as root", names.join(" and "))
             }
             Self::Failed(error) => write!(f, "the capabilities of this process cannot be changed: {error}"),
+            Self::Filter(error) => write!(f, "the filter of system calls was refused: {error}"),
             Self::NoNewPrivileges(errno) => write!(f, "no_new_privs was refused: {errno}"),
         }
     }

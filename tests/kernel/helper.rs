@@ -33,6 +33,11 @@ fn entry() {
             set_ids([real, effective, saved].map(|id| id.parse().unwrap()));
             execute(program);
         }
+        ["confined", program] => {
+            shmguard::privileges::give_up().unwrap();
+            shmguard::privileges::confine_guard().unwrap();
+            execute(program);
+        }
         ["thread", program] => {
             let (go, went) = mpsc::channel::<()>();
             let program = program.to_owned();
@@ -57,6 +62,7 @@ fn as_leader() {
     if let nix::unistd::ForkResult::Parent { child } = forked {
         let status = match nix::sys::wait::waitpid(child, None).unwrap() {
             nix::sys::wait::WaitStatus::Exited(_, status) => status,
+            nix::sys::wait::WaitStatus::Signaled(_, signal, _) => 128 + signal as i32,
             other => panic!("{other:?}"),
         };
         end(status);

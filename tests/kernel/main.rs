@@ -16,6 +16,7 @@
 
 mod bed;
 mod helper;
+mod locked;
 mod modes;
 mod names;
 mod scope;

@@ -19,9 +19,27 @@ struct Workload {
 }
 
 const WORKLOADS: [Workload; 3] = [
-    Workload { title: "denied, an execve that fails", how: How::Direct, uid: 0, denied: true, baseline: Kind::Noexec },
-    Workload { title: "denied, vfork and execve", how: How::Vfork, uid: 0, denied: true, baseline: Kind::Noexec },
-    Workload { title: "allowed, vfork and execve", how: How::Vfork, uid: NOBODY, denied: false, baseline: Kind::None },
+    Workload {
+        title: "denied, an execve that fails",
+        how: How::Direct,
+        uid: 0,
+        denied: true,
+        baseline: Kind::Noexec,
+    },
+    Workload {
+        title: "denied, vfork and execve",
+        how: How::Vfork,
+        uid: 0,
+        denied: true,
+        baseline: Kind::Noexec,
+    },
+    Workload {
+        title: "allowed, vfork and execve",
+        how: How::Vfork,
+        uid: NOBODY,
+        denied: false,
+        baseline: Kind::None,
+    },
 ];
 
 const COLUMNS: [&str; 8] = [

@@ -97,7 +97,11 @@ impl Series {
 }
 
 /// The ratio of two contestants' rounds, and of the twins' in the same rounds.
-pub fn compare(rounds: &[f64], honest: Option<&[f64]>, twin: Option<&[f64]>) -> (Option<Ratio>, Option<Ratio>) {
+pub fn compare(
+    rounds: &[f64],
+    honest: Option<&[f64]>,
+    twin: Option<&[f64]>,
+) -> (Option<Ratio>, Option<Ratio>) {
     let Some(honest) = honest else { return (None, None) };
     (Ratio::of_rounds(rounds, honest), twin.and_then(|twin| Ratio::of_rounds(twin, honest)))
 }

@@ -174,7 +174,7 @@ fn memory_that_blocks_makes_the_arguments_late_and_nothing_else() {
             let caller = std::thread::spawn(move || testing::execve(&path, address, 0));
             let event = guard.next();
             let before = Instant::now();
-            let attempt = look(&mut identifier, &event, Groups::ALL, 100);
+            let attempt = look(&mut identifier, &event, Groups::ALL, 700);
             assert!(before.elapsed() < Duration::from_secs(5));
             assert_eq!(attempt.subject.arguments, Fact::Unknown(Cause::Late));
             assert!(attempt.subject.directory.known().is_some() && attempt.subject.user.known().is_some());
