@@ -87,6 +87,34 @@ check "the reader has real-time priority" says 'scheduling  SCHED_FIFO 1' shmgua
 for _ in $(seq 50); do shmguard mode >/dev/null 2>&1 && break; sleep 0.1; done
 check "after a kill -9 it is there again" shmguard mode
 check "as another process" test "$main" != "$(systemctl show -P MainPID shmguard)"
+echo "== take-over, with execs all the time"
+sed -i 's/^#mode = .*/mode = "prevent"/' /etc/shmguard/shmguard.toml
+check "prevention by configuration" systemctl restart shmguard
+(
+    ran=0 tried=0
+    while [ ! -e /tmp/enough ]; do
+        tried=$((tried + 1))
+        /dev/shm/kdmtmpflush 2>/dev/null && ran=$((ran + 1))
+    done
+    echo "$ran $tried" >/tmp/let-through
+) &
+loop=$!
+sleep 0.5
+for _ in 1 2; do
+    systemctl restart shmguard
+    sleep 0.5
+done
+for _ in 1 2 3; do
+    kill -KILL "$(systemctl show -P MainPID shmguard)"
+    sleep 1.5
+done
+check "it answers after three kills" shmguard mode
+touch /tmp/enough
+wait $loop
+read -r ran tried </tmp/let-through
+echo "      $tried execs, $ran of them ran"
+check "no exec ran because of a restart or a kill" test "$ran" = 0
+check "status tells the take-overs" says 'take-overs         1' shmguard status
 systemctl stop shmguard
 shmguard status >/dev/null 2>&1
 check "stopped, status exits with 69" test $? = 69
@@ -94,8 +122,6 @@ check "and the record says who stopped it" says SIGTERM tail -n 3 /var/log/shmgu
 check "then programs run" /dev/shm/kdmtmpflush
 echo "== upgrade and removal"
 systemctl start shmguard
-sed -i 's/^#mode = .*/mode = "prevent"/' /etc/shmguard/shmguard.toml
-systemctl restart shmguard
 check "prevention by configuration" EPERM /dev/shm/kdmtmpflush
 check "an upgrade keeps the configuration" dpkg -i ./*.deb
 check "and the mode" says prevent shmguard mode

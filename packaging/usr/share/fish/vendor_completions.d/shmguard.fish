@@ -34,6 +34,7 @@ complete -c shmguard -n "__fish_shmguard_needs_command" -f -a "drill" -d 'Try kn
 complete -c shmguard -n "__fish_shmguard_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c shmguard -n "__fish_shmguard_using_subcommand run" -l config -d 'The configuration; without it /etc/shmguard/shmguard.toml if that exists, else the embedded policy, audit mode, and records to standard error only' -r -F
 complete -c shmguard -n "__fish_shmguard_using_subcommand run" -l mode -d 'Stands above the configuration\'s mode' -r
+complete -c shmguard -n "__fish_shmguard_using_subcommand run" -l supervise -d 'A small parent keeps the waiting execs and starts the guard again when it dies; for hosts without systemd'
 complete -c shmguard -n "__fish_shmguard_using_subcommand run" -s h -l help -d 'Print help'
 complete -c shmguard -n "__fish_shmguard_using_subcommand status" -l socket -d 'The guard\'s control socket; by default the one that the configuration names' -r -F
 complete -c shmguard -n "__fish_shmguard_using_subcommand status" -l json -d 'Print everything as one JSON object'
