@@ -344,7 +344,7 @@ mod tests {
                 "`12x` is not a number"
             ]
         );
-        assert_eq!(tokens.len(), 4);
+        assert_eq!(tokens.len(), 3);
     }
 
     #[test]
