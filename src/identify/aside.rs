@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender, channel};
 use std::time::Instant;
 
 /// At most this many threads exist, the hanging ones included.
@@ -22,6 +22,24 @@ pub(super) struct Aside {
 
 type Work = Box<dyn FnOnce() + Send>;
 
+/// Work that was begun.
+#[derive(Debug)]
+pub(super) struct Running<T> {
+    thread: Sender<Work>,
+    told: Receiver<T>,
+}
+
+/// What came of waiting.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Waited<T> {
+    /// A result.
+    Found(T),
+    /// The work is done, and there are no more results.
+    Finished,
+    /// Nothing came in time.
+    Late,
+}
+
 impl Aside {
     /// Does `work` on the other thread. `None`: it was not done before `deadline`, or no thread is to be had.
     pub(super) fn run<T: Send + 'static>(
@@ -30,17 +48,43 @@ impl Aside {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-        let thread = match self.free.take() {
-            Some(thread) => thread,
-            None => self.start()?,
-        };
-        let (tell, told) = sync_channel(1);
-        // Nobody may be listening any more when the result is there.
-        thread.send(Box::new(move || drop(tell.send(work())))).ok()?;
-        let result = told.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()?;
-        // Only a thread that has answered is asked again; any other ends when its work does, for want of a sender.
-        self.free = Some(thread);
-        Some(result)
+        let running = self.begin(move |tell| tell(work()))?;
+        match running.wait(deadline) {
+            Waited::Found(result) => {
+                self.take_back(running);
+                Some(result)
+            }
+            Waited::Finished | Waited::Late => None,
+        }
+    }
+
+    /// Begins `work`, which tells its results one by one. `None`: no thread is to be had. Dropping what is returned
+    /// leaves the thread to its fate; one that has told all should be given [back](Self::take_back).
+    pub(super) fn begin<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&dyn Fn(T)) + Send + 'static,
+    ) -> Option<Running<T>> {
+        let (tell, told) = channel();
+        let mut work: Work = Box::new(move || {
+            // Nobody may be listening any more when a result is there.
+            work(&|result| tell.send(result).unwrap_or_default());
+        });
+        if let Some(thread) = self.free.take() {
+            match thread.send(work) {
+                Ok(()) => return Some(Running { thread, told }),
+                // Its last work panicked.
+                Err(SendError(returned)) => work = returned,
+            }
+        }
+        let thread = self.start()?;
+        thread.send(work).ok()?;
+        Some(Running { thread, told })
+    }
+
+    /// Keeps the thread for the next work. Only one that has told all is given back: any other ends when its work does,
+    /// for want of a sender.
+    pub(super) fn take_back<T>(&mut self, running: Running<T>) {
+        self.free = Some(running.thread);
     }
 
     fn start(&self) -> Option<Sender<Work>> {
@@ -63,6 +107,17 @@ impl Aside {
     }
 }
 
+impl<T> Running<T> {
+    /// Waits for the next result.
+    pub(super) fn wait(&self, deadline: Instant) -> Waited<T> {
+        match self.told.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(result) => Waited::Found(result),
+            Err(RecvTimeoutError::Disconnected) => Waited::Finished,
+            Err(RecvTimeoutError::Timeout) => Waited::Late,
+        }
+    }
+}
+
 /// Counts a thread until it ends, in whatever way.
 struct Counted(Arc<AtomicUsize>);
 
@@ -77,7 +132,6 @@ const STACK: usize = 256 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::{Receiver, channel};
     use std::thread::ThreadId;
     use std::time::Duration;
 
@@ -129,6 +183,23 @@ mod tests {
             assert!(Instant::now() < deadline);
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    #[test]
+    fn results_come_one_by_one_and_those_before_a_hang_are_kept() {
+        let mut aside = Aside::default();
+        let (release, until) = channel::<()>();
+        let running = aside.begin(move |tell| {
+            tell(1);
+            tell(2);
+            until.recv().unwrap_or_default();
+            tell(3);
+        });
+        let running = running.unwrap();
+        assert_eq!([running.wait(late()), running.wait(late())], [Waited::Found(1), Waited::Found(2)]);
+        assert_eq!(running.wait(soon()), Waited::Late);
+        drop(release);
+        assert_eq!([running.wait(late()), running.wait(late())], [Waited::Found(3), Waited::Finished]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! memory, or a whole file, is done [aside](super::aside) and given up at the deadline; a value that comes later is
 //! never written into the attempt.
 
+use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::ops::BitOr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,10 +15,11 @@ use nix::sys::uio::pread;
 use nix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
 
+use super::aside::{Running, Waited};
 use super::outcome::{self, Sets};
 use super::parse::capability::FileCapabilities;
 use super::parse::{bracketed, capability, cgroup, decimal, stat, status};
-use super::proc::{Task, cause, fact};
+use super::proc::{Proc, Task, cause, fact};
 use super::{Identifier, arguments, object, subject};
 use crate::event::{
     Arguments, Attempt, Cause, Fact, Groups, Image, Login, Namespaces, Object, Pid, Process, Subject, Texts,
@@ -45,6 +47,9 @@ impl Identifier {
             Fact::Unknown(cause) => Err(*cause),
             Fact::Absent | Fact::Unread => Err(Cause::Unsteady),
         };
+        // These take the longest: they run while the others are read.
+        let questions = questions(groups, self.environment, file, attempt, deadline);
+        let running = self.ask(&questions, deadline);
         // The first look at a task's directory is dear, and two groups do without.
         let from_directory = groups.without(Groups::GAIN | Groups::HASH);
         match thread
@@ -58,7 +63,13 @@ impl Identifier {
         {
             self.gain(thread, file, attempt);
         }
-        self.aside(groups, file, attempt, deadline);
+        self.hear(questions, running, attempt, deadline);
+        if groups.contains(Groups::COMMAND_LINES) {
+            // Who the leaders are was not known before.
+            let questions = leaders_questions(&attempt.subject);
+            let running = self.ask(&questions, deadline);
+            self.hear(questions, running, attempt, deadline);
+        }
     }
 
     fn of_task(&mut self, groups: Groups, task: &Task, attempt: &mut Attempt) {
@@ -310,62 +321,192 @@ impl Identifier {
         Ok(Namespaces { mount: number(c"ns/mnt")?, pid: number(c"ns/pid")?, user: number(c"ns/user")? })
     }
 
-    /// The groups that can block. Each gets at most half of the time that is left to those before it, so that one
-    /// which hangs does not take the others with it.
-    fn aside(&mut self, groups: Groups, file: BorrowedFd<'_>, attempt: &mut Attempt, deadline: Instant) {
-        if groups.contains(Groups::ARGUMENTS) {
-            attempt.subject.arguments = self.arguments(&attempt.subject, half(deadline));
+    /// Begins to answer the questions, in their order.
+    fn ask(&mut self, questions: &VecDeque<Arc<Question>>, deadline: Instant) -> Option<Running<Answer>> {
+        if questions.is_empty() || deadline <= Instant::now() {
+            return None;
         }
-        if groups.contains(Groups::COMMAND_LINES) {
-            self.command_lines(&mut attempt.subject, deadline);
-        }
-        if groups.contains(Groups::HASH) {
-            attempt.object.sha256 = self.hash(file, deadline);
-        }
+        let (proc, questions) = (Arc::clone(&self.proc), questions.clone());
+        self.aside.begin(move |tell| questions.iter().for_each(|question| tell(question.answer(&proc))))
     }
 
-    fn arguments(&mut self, subject: &Subject, deadline: Instant) -> Fact<Arguments> {
-        let id = match &subject.thread {
-            Fact::Known(Pid(id)) => *id,
-            Fact::Unknown(cause) => return Fact::Unknown(*cause),
-            Fact::Absent | Fact::Unread => return Fact::Unknown(Cause::Unsteady),
-        };
-        let parent = subject.parent_pid.known().map(|Pid(id)| *id);
-        let (proc, environment) = (Arc::clone(&self.proc), self.environment);
-        let read = self.aside.run(deadline, move || arguments::read(&proc, id, parent, environment));
-        fact(read.unwrap_or(Err(Cause::Late)))
-    }
-
-    fn command_lines(&mut self, subject: &mut Subject, deadline: Instant) {
-        if let (Fact::Known(image), Fact::Known(Pid(id))) = (&mut subject.previous, &subject.thread) {
-            self.command_line(*id, &mut image.args, half(deadline));
-        }
-        let Subject { parent, group_leader, session_leader, entry_leader, .. } = subject;
-        for process in [parent, group_leader, session_leader, entry_leader] {
-            if let Fact::Known(Process { pid: Fact::Known(Pid(id)), image, .. }) = process {
-                self.command_line(*id, &mut image.args, half(deadline));
+    /// Writes the answers into the attempt as they come. A question that hangs has half of the time that is left, so
+    /// that it does not take those behind it with it: they are asked again on another thread.
+    fn hear(
+        &mut self,
+        mut questions: VecDeque<Arc<Question>>,
+        mut running: Option<Running<Answer>>,
+        attempt: &mut Attempt,
+        deadline: Instant,
+    ) {
+        while let Some(question) = questions.pop_front() {
+            let until = if questions.is_empty() { deadline } else { half(deadline) };
+            let waited = running.as_ref().map_or(Waited::Late, |running| running.wait(until));
+            if let Waited::Found(answer) = waited {
+                question.what.write(answer, attempt);
+                continue;
             }
+            question.what.write(Answer::Not(Cause::Late), attempt);
+            drop(running.take());
+            running = self.ask(&questions, deadline);
+        }
+        if let Some(running) = running {
+            self.aside.take_back(running);
         }
     }
+}
 
-    fn command_line(&mut self, id: i32, args: &mut Fact<Texts>, deadline: Instant) {
-        if !args.is_unread() {
-            return;
+/// One question whose answer can take any time.
+#[derive(Debug)]
+struct Question {
+    what: What,
+    how: How,
+}
+
+/// The fact that it is about.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Arguments,
+    /// The command line of the calling image.
+    Previous,
+    /// The command line of one other process.
+    Line(Relative),
+    Hash,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Relative {
+    Parent,
+    Group,
+    Session,
+    Entry,
+}
+
+#[derive(Debug)]
+enum How {
+    Arguments { thread: i32, parent: Option<i32>, environment: bool },
+    Line(i32),
+    Hash { file: OwnedFd, deadline: Instant },
+}
+
+#[derive(Debug)]
+enum Answer {
+    Arguments(Arguments),
+    Line(Texts),
+    Hash([u8; 32]),
+    Not(Cause),
+}
+
+impl Question {
+    fn answer(&self, proc: &Proc) -> Answer {
+        let answer = match &self.how {
+            How::Arguments { thread, parent, environment } => {
+                arguments::read(proc, *thread, *parent, *environment).map(Answer::Arguments)
+            }
+            How::Line(id) => {
+                let mut text = Vec::new();
+                let read = proc.read_all(*id, "cmdline", arguments::BYTES, &mut text);
+                read.map(|()| Answer::Line(arguments::split(&text)))
+            }
+            How::Hash { file, deadline } => sha256(file, *deadline).map(Answer::Hash),
+        };
+        answer.unwrap_or_else(Answer::Not)
+    }
+}
+
+impl What {
+    fn write(self, answer: Answer, attempt: &mut Attempt) {
+        let Attempt { subject, object, .. } = attempt;
+        match (self, answer) {
+            (Self::Arguments, Answer::Arguments(arguments)) => subject.arguments = Fact::Known(arguments),
+            (Self::Arguments, Answer::Not(cause)) => subject.arguments = Fact::Unknown(cause),
+            (Self::Hash, Answer::Hash(hash)) => object.sha256 = Fact::Known(hash),
+            (Self::Hash, Answer::Not(cause)) => object.sha256 = Fact::Unknown(cause),
+            (Self::Previous | Self::Line(_), answer) => {
+                let args = match answer {
+                    Answer::Line(line) => Fact::Known(line),
+                    Answer::Not(cause) => Fact::Unknown(cause),
+                    Answer::Arguments(_) | Answer::Hash(_) => return,
+                };
+                let image = match self {
+                    Self::Previous => subject.previous.known_mut(),
+                    Self::Line(relative) => {
+                        relative.of(subject).known_mut().map(|process| &mut process.image)
+                    }
+                    Self::Arguments | Self::Hash => None,
+                };
+                // It was read for the same process that is described here, or for none.
+                if let Some(image) = image.filter(|image| image.args.is_unread()) {
+                    image.args = args;
+                }
+            }
+            (Self::Arguments | Self::Hash, _) => {}
         }
-        let proc = Arc::clone(&self.proc);
-        let read = self.aside.run(deadline, move || {
-            let mut text = Vec::new();
-            proc.read_all(id, "cmdline", arguments::BYTES, &mut text)?;
-            Ok(arguments::split(&text))
-        });
-        *args = fact(read.unwrap_or(Err(Cause::Late)));
     }
+}
 
-    fn hash(&mut self, file: BorrowedFd<'_>, deadline: Instant) -> Fact<[u8; 32]> {
-        let Ok(file) = file.try_clone_to_owned() else { return Fact::Unknown(Cause::Failed(libc::EMFILE)) };
-        let read = self.aside.run(deadline, move || sha256(&file, deadline));
-        fact(read.unwrap_or(Err(Cause::Late)))
+impl Relative {
+    fn of(self, subject: &mut Subject) -> &mut Fact<Process> {
+        match self {
+            Self::Parent => &mut subject.parent,
+            Self::Group => &mut subject.group_leader,
+            Self::Session => &mut subject.session_leader,
+            Self::Entry => &mut subject.entry_leader,
+        }
     }
+}
+
+/// The questions of the groups that can block. What cannot be asked is made unknown at once.
+fn questions(
+    groups: Groups,
+    environment: bool,
+    file: BorrowedFd<'_>,
+    attempt: &mut Attempt,
+    deadline: Instant,
+) -> VecDeque<Arc<Question>> {
+    let Attempt { subject, object, .. } = attempt;
+    let parent = subject.parent_pid.known().map(|Pid(id)| *id);
+    let mut questions = VecDeque::with_capacity(4);
+    let mut push = |what, how| questions.push_back(Arc::new(Question { what, how }));
+    match (&subject.thread, groups.contains(Groups::ARGUMENTS)) {
+        (_, false) => {}
+        (Fact::Known(Pid(id)), true) => {
+            push(What::Arguments, How::Arguments { thread: *id, parent, environment });
+        }
+        (Fact::Unknown(cause), true) => subject.arguments = Fact::Unknown(*cause),
+        (Fact::Absent | Fact::Unread, true) => subject.arguments = Fact::Unknown(Cause::Unsteady),
+    }
+    if groups.contains(Groups::COMMAND_LINES) {
+        if let Some(Pid(id)) = subject.thread.known() {
+            push(What::Previous, How::Line(*id));
+        }
+        if let Some(id) = parent {
+            push(What::Line(Relative::Parent), How::Line(id));
+        }
+    }
+    if groups.contains(Groups::HASH) {
+        match file.try_clone_to_owned() {
+            Ok(file) => push(What::Hash, How::Hash { file, deadline }),
+            Err(error) => object.sha256 = Fact::Unknown(cause(error)),
+        }
+    }
+    questions
+}
+
+/// The command lines of the leaders that are known.
+fn leaders_questions(subject: &Subject) -> VecDeque<Arc<Question>> {
+    [
+        (Relative::Group, &subject.group_leader),
+        (Relative::Session, &subject.session_leader),
+        (Relative::Entry, &subject.entry_leader),
+    ]
+    .into_iter()
+    .filter_map(|(relative, leader)| {
+        let leader = leader.known().filter(|leader| leader.image.args.is_unread())?;
+        let Pid(id) = leader.pid.known()?;
+        Some(Arc::new(Question { what: What::Line(relative), how: How::Line(*id) }))
+    })
+    .collect()
 }
 
 /// The groups of which something is unread.
@@ -454,10 +595,7 @@ fn executable(task: &Task) -> Fact<Vec<u8>> {
 
 fn link(task: &Task, name: &CStr) -> Fact<Vec<u8>> {
     let mut text = Vec::new();
-    fact(task.link(name, &mut text).map(|()| {
-        text.shrink_to_fit();
-        text
-    }))
+    fact(task.link(name, &mut text).map(|()| text.as_slice().to_vec()))
 }
 
 /// Whether a task that started `start` nanoseconds after boot is younger than the event: then it is another one, with

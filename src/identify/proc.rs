@@ -119,10 +119,11 @@ pub(super) fn read_to_end(file: BorrowedFd<'_>, limit: usize, text: &mut Vec<u8>
 /// Reads a link into `text`.
 pub(super) fn read_link(directory: BorrowedFd<'_>, link: &CStr, text: &mut Vec<u8>) -> Result<(), Cause> {
     // One page is the most that the kernel puts into a link of /proc: longer ones are ENAMETOOLONG.
-    text.resize(PAGE, 0);
-    let length = links::read_link(directory, link, text);
-    text.truncate(*length.as_ref().unwrap_or(&0));
-    length.map(|_| ()).map_err(cause)
+    let mut page = [0; PAGE];
+    let length = links::read_link(directory, link, &mut page).map_err(cause)?;
+    text.clear();
+    text.extend_from_slice(page.get(..length).unwrap_or_default());
+    Ok(())
 }
 
 /// What an error of a call about a task or a file means.
