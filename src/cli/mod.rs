@@ -6,13 +6,16 @@
 
 pub mod drill;
 mod effective;
+pub mod events;
 pub mod exit;
 pub mod explain;
 mod guard;
+mod log_files;
 pub mod mode;
 pub mod policy;
 pub mod reload;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod status;
 mod words;
@@ -59,6 +62,10 @@ pub enum Command {
     Explain(explain::Args),
     /// Decide recorded exec events again
     Replay(replay::Args),
+    /// Show what was recorded, or prove that nothing of it is missing
+    Events(events::Args),
+    /// Show what prevention denies or would deny, grouped, with proposed exceptions
+    Report(report::Args),
     /// Try known attack sequences, with harmless stand-ins, against a guard of its own
     Drill(drill::Args),
 }
@@ -67,6 +74,9 @@ const EXAMPLES: &str = "\
 Examples:
   shmguard run                          guard in audit mode, records to standard error
   shmguard run --mode prevent           the same, and deny
+  shmguard status                       is this host guarded, and what does not hold
+  shmguard report                       what would prevention deny, and which exceptions would it take
+  shmguard explain /dev/shm/x           what would be decided, and why
   shmguard drill                        prove on this kernel that it works; changes nothing
 
 Exit status: 0 done; 1 the answer is no; 2 usage; 64 to 78 as in sysexits.h: 69 unavailable, 77 not permitted,
@@ -98,6 +108,8 @@ fn dispatch(command: Command, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
         Command::Policy(args) => policy::run(&args, out, err),
         Command::Explain(args) => explain::run(&args, out, err),
         Command::Replay(args) => replay::run(&args, out, err),
+        Command::Events(args) => events::run(&args, out, err),
+        Command::Report(args) => report::run(&args, out, err),
         Command::Drill(args) => drill::run(&args, out, err),
     }
 }
