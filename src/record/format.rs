@@ -15,6 +15,7 @@ mod host;
 mod json;
 mod knowledge;
 mod notice;
+mod own;
 mod redact;
 mod summary;
 

@@ -6,8 +6,9 @@
 use super::alerts::Alerts;
 use super::file::{Appender, Place, errno};
 use super::format::Notice;
-use super::log::{Current, Shared};
+use super::log::Shared;
 use super::settings::{FileSettings, Sync};
+use super::writer::Current;
 use nix::errno::Errno;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Condvar, Mutex, PoisonError};

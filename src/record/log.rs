@@ -1,20 +1,20 @@
 //! The log: gives each record its number and writes it, before the answer, to the record of truth.
 //!
-//! Owns the sequence and the one mutex under which lines are made and written; the order in the file is the order of
-//! the numbers. May not wait for anything but that write. Called by every thread that settles attempts.
+//! Owns the one mutex under which lines are made and written, so that the order in the file is the order of the numbers,
+//! and the threads behind it. May not wait for anything but that write. Called by every thread that settles attempts.
 
 use super::Host;
 use super::alerts::Alerts;
 use super::feeder::{Count, Feeder, Outlet, Queue};
-use super::file::{Appender, Place, errno};
+use super::file::{Appender, errno};
 use super::format::{self, Entry, Frame, Notice, Redact};
 use super::journal::{self, Journal};
 use super::keeper::{Bell, Keeper};
-use super::settings::{FileSettings, Settings, Stderr, Sync};
+use super::settings::{Settings, Stderr};
 use super::stderr::NonBlocking;
 use super::syslog::Syslog;
 use super::terminal::Terminal;
-use crate::event::Timestamp;
+use super::writer::{Current, Outcome, Writer};
 use nix::errno::Errno;
 use std::fmt;
 use std::fs::File;
@@ -25,7 +25,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The log of one guard. Dropping it lets its threads end; [`Log::close`] waits for them.
 #[derive(Debug)]
@@ -90,50 +90,6 @@ pub struct SinkState {
     pub error: Option<String>,
 }
 
-#[derive(Debug)]
-struct Writer {
-    next: u64,
-    line: Vec<u8>,
-    primary: Primary,
-    missing: Option<Missing>,
-    written: u64,
-    lost: u64,
-    error: Option<Errno>,
-    /// The path does not name the open file, and cannot be opened anew: what is written may be lost with the file.
-    adrift: Option<Errno>,
-}
-
-/// Records that are not where they should be, and nothing there says so yet.
-#[derive(Clone, Copy, Debug)]
-struct Missing {
-    first: u64,
-    last: u64,
-    count: u64,
-}
-
-/// The record of truth.
-#[derive(Debug)]
-enum Primary {
-    File { appender: Appender, sync: Sync, large: Large },
-    Stderr(NonBlocking),
-}
-
-/// When a file is large, and whether the keeper has been told.
-#[derive(Debug)]
-struct Large {
-    size: u64,
-    told: bool,
-}
-
-/// The open file as the keeper sees it.
-#[derive(Debug)]
-pub(super) struct Current {
-    pub(super) file: Arc<File>,
-    pub(super) size: u64,
-    pub(super) written: u64,
-    pub(super) failing: Option<Errno>,
-}
-
 impl Log {
     /// Opens every sink and starts the log's threads. The file is made where it is missing; what a crash left at its end
     /// is repaired; the sequence goes on where this boot's last record ended.
@@ -164,24 +120,21 @@ impl Log {
             outlets.push(Box::new(Journal::new(&settings.socket)));
         }
         let stderr = NonBlocking::new(stderr);
-        let (primary, next) = match (&settings.file, settings.stderr) {
+        let writer = match (&settings.file, settings.stderr) {
             (Some(_), Stderr::Record) => return Err(RecordError::TwoRecords),
             (None, Stderr::Off | Stderr::Readable) => return Err(RecordError::NoRecord),
-            (None, Stderr::Record) => (Primary::Stderr(stderr), 1),
+            (None, Stderr::Record) => Writer::to_stderr(stderr),
             (Some(file), wanted) => {
                 if wanted == Stderr::Readable {
                     outlets.push(Box::new(Terminal::new(stderr, colour)));
                 }
-                let opened = open_file(file, &host);
-                let (appender, next) =
-                    opened.map_err(|errno| RecordError::File(file.path.clone(), errno as i32))?;
-                let large = Large { size: file.max_size, told: false };
-                (Primary::File { appender, sync: file.sync, large }, next)
+                let failed = |errno| RecordError::File(file.path.clone(), errno as i32);
+                Writer::to_file(file, &host).map_err(failed)?
             }
         };
         let feeder = (!outlets.is_empty()).then(|| Feeder::new(outlets));
         let shared = Arc::new(Shared {
-            writer: Mutex::new(Writer::new(primary, next)),
+            writer: Mutex::new(writer),
             host,
             redact: Redact::new(&settings.redact),
             queue: feeder.as_ref().map(|_| Queue::new(QUEUE)),
@@ -267,41 +220,39 @@ impl Shared {
     fn attempt(&self, entry: &Entry<'_>) -> Result<u64, NotRecorded> {
         let frame = Frame { host: &self.host, redact: &self.redact };
         let mut writer = self.writer();
-        let sequence = writer.begin();
-        format::attempt(&mut writer.line, sequence, entry, &frame);
-        let result = writer.finish(sequence);
-        self.after(&mut writer, result.is_ok());
+        let outcome = writer.attempt(entry, &frame);
+        self.after(&writer, &outcome);
         if let Some(queue) = &self.queue {
             queue.push(|parcel| {
                 parcel.level = entry.case().level();
                 format::summary(&mut parcel.summary, entry);
                 if self.journal {
-                    journal::attempt(&mut parcel.fields, sequence, entry);
+                    journal::attempt(&mut parcel.fields, outcome.sequence, entry);
                 }
             });
         }
-        result
+        outcome.result
     }
 
     /// Writes a notice. A loss is counted and told later.
     pub(super) fn notice(&self, notice: &Notice<'_>) {
-        let mut writer = self.writer();
-        let (sequence, result) = writer.notice(notice, &self.host);
-        self.after(&mut writer, result.is_ok());
-        self.copy(notice, sequence);
+        self.notice_in(&mut self.writer(), notice);
     }
 
-    /// After each write: tells of what was lost, in the log where it works again, elsewhere where it begins not to; and
-    /// rings for the keeper.
-    fn after(&self, writer: &mut Writer, written: bool) {
-        let sink = writer.primary.name();
-        if written {
-            writer.tell_missing(&self.host);
-            if writer.primary.is_large() {
-                self.bell.rotate();
-            }
-        } else if let Some(errno) = writer.begins_to_lose() {
-            self.copy(&Notice::SinkLost { sink, count: 1, error: errno.desc() }, writer.next);
+    fn notice_in(&self, writer: &mut Writer, notice: &Notice<'_>) {
+        let outcome = writer.notice(notice, &self.host);
+        self.after(writer, &outcome);
+        self.copy(notice, outcome.sequence);
+    }
+
+    /// After each line: tells other sinks where the record of truth begins to lose, and rings for the keeper.
+    fn after(&self, writer: &Writer, outcome: &Outcome) {
+        if outcome.is_large {
+            self.bell.rotate();
+        }
+        if let Some(errno) = outcome.begins_to_lose {
+            let told = Notice::SinkLost { sink: writer.sink(), count: 1, error: errno.desc() };
+            self.copy(&told, outcome.sequence);
         }
     }
 
@@ -318,42 +269,27 @@ impl Shared {
         });
     }
 
-    /// The open file, its size, how many lines were written so far, and what writing fails with.
+    /// The open file; `None` where there is none.
     pub(super) fn current(&self) -> Option<Current> {
-        let mut writer = self.writer();
-        let (written, failing) = (writer.written, writer.missing.and(writer.error));
-        match &mut writer.primary {
-            Primary::File { appender, .. } => {
-                appender.measure();
-                Some(Current { file: appender.file(), size: appender.size(), written, failing })
-            }
-            Primary::Stderr(_) => None,
-        }
+        self.writer().current()
     }
 
     /// Goes on in another file, with a notice as its first line. Gives the old one.
     pub(super) fn go_on_in(&self, next: Appender, told: &Notice<'_>) -> Option<Arc<File>> {
         let mut writer = self.writer();
-        let Primary::File { appender, large, .. } = &mut writer.primary else { return None };
-        let old = std::mem::replace(appender, next);
-        large.told = false;
-        let (sequence, result) = writer.notice(told, &self.host);
-        self.after(&mut writer, result.is_ok());
-        self.copy(told, sequence);
-        Some(old.file())
+        let old = writer.go_on_in(next);
+        self.notice_in(&mut writer, told);
+        old
     }
 
     /// Says whether the path can be opened anew where it does not name the open file.
     pub(super) fn set_adrift(&self, adrift: Option<Errno>) {
-        self.writer().adrift = adrift;
+        self.writer().set_adrift(adrift);
     }
 
     /// Writes the rest of a line on standard error.
     pub(super) fn flush(&self) {
-        if let Primary::Stderr(stderr) = &mut self.writer().primary {
-            // Where the reader still sleeps, the next tick tries again.
-            stderr.flush().unwrap_or_default();
-        }
+        self.writer().flush();
     }
 
     /// Takes over what the copy of the alerts says of itself.
@@ -397,135 +333,8 @@ impl Shared {
     }
 }
 
-impl Writer {
-    fn new(primary: Primary, next: u64) -> Self {
-        let line = Vec::with_capacity(LINE);
-        Self { next, line, primary, missing: None, written: 0, lost: 0, error: None, adrift: None }
-    }
-
-    fn state(&self) -> SinkState {
-        SinkState {
-            sink: self.primary.name().to_owned(),
-            written: self.written,
-            lost: self.lost,
-            working: self.missing.is_none() && self.adrift.is_none(),
-            error: self.adrift.or(self.error).map(|errno| errno.desc().to_owned()),
-        }
-    }
-
-    /// What the write failed with, where it is the first that did.
-    fn begins_to_lose(&self) -> Option<Errno> {
-        self.error.filter(|_| self.missing.is_some_and(|missing| missing.count == 1))
-    }
-
-    fn begin(&mut self) -> u64 {
-        if self.line.capacity() > LONG_LINE {
-            self.line = Vec::with_capacity(LINE);
-        }
-        self.line.clear();
-        let sequence = self.next;
-        // The number is used up even where the write fails: other sinks may have it, and a gap tells of the loss.
-        self.next = self.next.saturating_add(1);
-        sequence
-    }
-
-    fn finish(&mut self, sequence: u64) -> Result<u64, NotRecorded> {
-        match self.primary.write(&self.line) {
-            Ok(()) => {
-                self.written += 1;
-                Ok(sequence)
-            }
-            Err(errno) => {
-                self.lost += 1;
-                self.error = Some(errno);
-                let before = self.missing.unwrap_or(Missing { first: sequence, last: sequence, count: 0 });
-                self.missing = Some(Missing { last: sequence, count: before.count + 1, ..before });
-                Err(NotRecorded { sequence, errno: errno as i32 })
-            }
-        }
-    }
-
-    fn notice(&mut self, notice: &Notice<'_>, host: &Host) -> (u64, Result<u64, NotRecorded>) {
-        let sequence = self.begin();
-        format::notice(&mut self.line, sequence, now(), notice, host);
-        (sequence, self.finish(sequence))
-    }
-
-    /// After a record that was written: says which ones before it were not.
-    fn tell_missing(&mut self, host: &Host) {
-        let Some(missing) = self.missing.take() else { return };
-        let told = Notice::SinkBack {
-            sink: self.primary.name(),
-            lost: missing.count,
-            missing: Some((missing.first, missing.last)),
-        };
-        if self.notice(&told, host).1.is_err() {
-            // What was to be told is still to be told, and the notice is missing as well.
-            self.missing = self.missing.map(|notice| Missing {
-                first: missing.first,
-                count: missing.count + notice.count,
-                ..notice
-            });
-        }
-    }
-}
-
-impl Primary {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::File { .. } => "file",
-            Self::Stderr(_) => "stderr",
-        }
-    }
-
-    fn write(&mut self, line: &[u8]) -> Result<(), Errno> {
-        match self {
-            Self::File { appender, sync, .. } => {
-                appender.append(line)?;
-                if *sync == Sync::Each { appender.sync() } else { Ok(()) }
-            }
-            Self::Stderr(stderr) => stderr.line(line),
-        }
-    }
-}
-
-impl Primary {
-    /// True once for each file that has become large.
-    fn is_large(&mut self) -> bool {
-        match self {
-            Self::File { appender, large, .. } if appender.size() >= large.size => {
-                !std::mem::replace(&mut large.told, true)
-            }
-            Self::File { .. } | Self::Stderr(_) => false,
-        }
-    }
-}
-
 fn number(error: &std::io::Error) -> i32 {
     errno(error) as i32
-}
-
-fn open_file(settings: &FileSettings, host: &Host) -> Result<(Appender, u64), Errno> {
-    let place = Place::new(&settings.path, settings.keep);
-    let file = place.open()?;
-    let tail = place.tail()?;
-    let mut next = tail
-        .last
-        .filter(|last| last.boot == host.boot_id())
-        .map_or(1, |last| last.sequence.saturating_add(1));
-    if let Some(torn) = tail.torn {
-        let mut line = Vec::new();
-        let told = Notice::Torn { bytes: torn.bytes, text: &torn.text };
-        format::notice(&mut line, next, now(), &told, host);
-        place.replace(&torn, &line)?;
-        next += 1;
-    }
-    Ok((Appender::new(file), next))
-}
-
-fn now() -> Timestamp {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
 }
 
 impl fmt::Display for NotRecorded {
@@ -554,9 +363,6 @@ impl fmt::Display for RecordError {
 
 impl std::error::Error for RecordError {}
 
-/// A line at full depth is about 4,000 bytes; one with long arguments may need more for a moment.
-const LINE: usize = 8 << 10;
-const LONG_LINE: usize = 256 << 10;
 /// Parcels on their way to other sinks: at 20,000 records a second the feeder may be away for 50 ms. Their buffers hold
 /// a few hundred bytes each as a rule, and at most about 12,000.
 const QUEUE: usize = 1024;

@@ -25,6 +25,7 @@ mod stderr;
 mod syslog;
 mod terminal;
 pub mod verify;
+mod writer;
 
 pub use format::{Case, Cut, Entry, Evidence, Host, Notice};
 pub use generations::Generations;

@@ -120,3 +120,56 @@ fn again(file: &File) -> std::io::Result<File> {
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC)
         .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    use std::os::unix::net::UnixStream;
+    use std::time::Instant;
+
+    /// Writes until the other side has no room; gives the error of the first line that was lost.
+    fn fill(out: &mut NonBlocking) -> Errno {
+        let started = Instant::now();
+        let line = [[b'x'; 999].as_slice(), b"\n"].concat();
+        loop {
+            assert!(started.elapsed() < Duration::from_secs(10), "it took all and for ever");
+            match out.line(&line) {
+                Ok(()) | Err(Errno::EINPROGRESS) => {}
+                Err(errno) => return errno,
+            }
+        }
+    }
+
+    #[test]
+    fn a_socket_whose_reader_sleeps_is_not_waited_for() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        assert_eq!(fill(&mut NonBlocking::new(ours.into())), Errno::EAGAIN);
+    }
+
+    #[test]
+    fn a_pipe_that_cannot_be_opened_again_is_asked_before_each_piece() {
+        let (_reader, pipe) = std::io::pipe().unwrap();
+        let file = File::from(OwnedFd::from(pipe));
+        let mut out = NonBlocking { file, way: Way::Ask, rest: Vec::new() };
+        assert_eq!(fill(&mut out), Errno::EAGAIN);
+    }
+
+    #[test]
+    fn others_who_share_the_pipe_still_wait_for_its_reader() {
+        let (_reader, pipe) = std::io::pipe().unwrap();
+        let shared = pipe.try_clone().unwrap();
+        let mut out = NonBlocking::new(pipe.into());
+        assert_eq!(out.way, Way::Write);
+        assert_eq!(fill(&mut out), Errno::EAGAIN);
+        let flags = OFlag::from_bits_retain(fcntl(&shared, FcntlArg::F_GETFL).unwrap());
+        assert!(!flags.contains(OFlag::O_NONBLOCK));
+    }
+
+    #[test]
+    fn a_pipe_without_a_reader_is_an_error_and_no_signal() {
+        let (reader, pipe) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(NonBlocking::new(pipe.into()).line(b"x\n"), Err(Errno::EPIPE));
+    }
+}

@@ -1,7 +1,8 @@
 //! Notices: what happens to the guard itself, as lines of the same log and in the same sequence.
 
-use super::attempt::{identity, mode, response};
+use super::attempt::identity;
 use super::json::Json;
+use super::own::{mode, response};
 use super::{Case, Host, Level, summary};
 use crate::event::{Device, Failure, Mode, Pid, Response, Settled, Timestamp, Uid};
 use crate::record::escape::Style;

@@ -1,6 +1,6 @@
 //! One readable line about an attempt or a notice, for the terminal, syslog and the record's `message`.
 
-use super::attempt::{mode, response};
+use super::own::{mode, response};
 use super::{Case, Entry, Notice};
 use crate::event::{Cause, Device, Fact, Settled};
 use crate::record::escape::{self, Style};

@@ -4,6 +4,7 @@ use super::tests::{eventually, numbers, open, path, place};
 use super::*;
 use crate::record::samples::{self, Sample};
 use crate::record::settings::{AlertSettings, JournalSettings, SyslogSettings};
+use crate::record::settings::{FileSettings, Sync};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use std::io::Write;

@@ -1,8 +1,10 @@
 //! The log against real files and pipes.
 
 use super::*;
+use crate::record::file::Place;
 use crate::record::read::Head;
 use crate::record::samples::{self, Sample};
+use crate::record::settings::{FileSettings, Sync};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,0 +1,257 @@
+//! The writer behind the log's mutex: the sequence, the line in the making, and the record of truth it goes to.
+//!
+//! Owns what is missing there and tells of it as soon as the place works again. Called by [`super::log`] alone, which
+//! holds the mutex.
+
+use super::file::{Appender, Place};
+use super::format::{self, Entry, Frame, Host, Notice};
+use super::log::{NotRecorded, SinkState};
+use super::settings::{FileSettings, Sync};
+use super::stderr::NonBlocking;
+use crate::event::Timestamp;
+use nix::errno::Errno;
+use std::fs::File;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The writer of one log.
+#[derive(Debug)]
+pub(super) struct Writer {
+    next: u64,
+    line: Vec<u8>,
+    primary: Primary,
+    missing: Option<Missing>,
+    written: u64,
+    lost: u64,
+    error: Option<Errno>,
+    /// The path does not name the open file, and cannot be opened anew: what is written may be lost with the file.
+    adrift: Option<Errno>,
+}
+
+/// Records that are not where they should be, and nothing there says so yet.
+#[derive(Clone, Copy, Debug)]
+struct Missing {
+    first: u64,
+    last: u64,
+    count: u64,
+}
+
+/// The record of truth.
+#[derive(Debug)]
+enum Primary {
+    File { appender: Appender, settings: FileSettings, large_told: bool },
+    Stderr(NonBlocking),
+}
+
+/// The open file as the keeper sees it.
+#[derive(Debug)]
+pub(super) struct Current {
+    pub(super) file: Arc<File>,
+    pub(super) size: u64,
+    /// How many lines were written so far.
+    pub(super) written: u64,
+    /// What writing fails with.
+    pub(super) failing: Option<Errno>,
+}
+
+/// What became of a line.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Outcome {
+    /// The line's number, in any case.
+    pub(super) sequence: u64,
+    /// Whether it was written.
+    pub(super) result: Result<u64, NotRecorded>,
+    /// Set where this is the first line that is lost.
+    pub(super) begins_to_lose: Option<Errno>,
+    /// Set once for each file that has become large.
+    pub(super) is_large: bool,
+}
+
+impl Writer {
+    /// Writes to a file: makes it where it is missing, repairs what a crash left at its end, and goes on with the sequence
+    /// where this boot's last record ended.
+    pub(super) fn to_file(settings: &FileSettings, host: &Host) -> Result<Self, Errno> {
+        let place = Place::new(&settings.path, settings.keep);
+        let file = place.open()?;
+        let tail = place.tail()?;
+        let last = tail.last.filter(|last| last.boot == host.boot_id());
+        let mut next = last.map_or(1, |last| last.sequence.saturating_add(1));
+        if let Some(torn) = tail.torn {
+            let mut line = Vec::new();
+            let told = Notice::Torn { bytes: torn.bytes, text: &torn.text };
+            format::notice(&mut line, next, now(), &told, host);
+            place.replace(&torn, &line)?;
+            next += 1;
+        }
+        let appender = Appender::new(file);
+        Ok(Self::new(Primary::File { appender, settings: settings.clone(), large_told: false }, next))
+    }
+
+    /// Writes to standard error. There is nothing to go on from: the sequence begins at 1.
+    pub(super) fn to_stderr(stderr: NonBlocking) -> Self {
+        Self::new(Primary::Stderr(stderr), 1)
+    }
+
+    fn new(primary: Primary, next: u64) -> Self {
+        let line = Vec::with_capacity(LINE);
+        Self { next, line, primary, missing: None, written: 0, lost: 0, error: None, adrift: None }
+    }
+
+    /// Writes one attempt's record.
+    pub(super) fn attempt(&mut self, entry: &Entry<'_>, frame: &Frame<'_>) -> Outcome {
+        let sequence = self.begin();
+        format::attempt(&mut self.line, sequence, entry, frame);
+        self.finish(sequence, frame.host)
+    }
+
+    /// Writes a notice.
+    pub(super) fn notice(&mut self, notice: &Notice<'_>, host: &Host) -> Outcome {
+        let sequence = self.begin();
+        format::notice(&mut self.line, sequence, now(), notice, host);
+        self.finish(sequence, host)
+    }
+
+    /// The record of truth's name in counters and notices.
+    pub(super) fn sink(&self) -> &'static str {
+        match self.primary {
+            Primary::File { .. } => "file",
+            Primary::Stderr(_) => "stderr",
+        }
+    }
+
+    /// What it has done so far.
+    pub(super) fn state(&self) -> SinkState {
+        SinkState {
+            sink: self.sink().to_owned(),
+            written: self.written,
+            lost: self.lost,
+            working: self.missing.is_none() && self.adrift.is_none(),
+            error: self.adrift.or(self.error).map(|errno| errno.desc().to_owned()),
+        }
+    }
+
+    /// The open file; `None` where there is none.
+    pub(super) fn current(&mut self) -> Option<Current> {
+        let (written, failing) = (self.written, self.missing.and(self.error));
+        match &mut self.primary {
+            Primary::File { appender, .. } => {
+                appender.measure();
+                Some(Current { file: appender.file(), size: appender.size(), written, failing })
+            }
+            Primary::Stderr(_) => None,
+        }
+    }
+
+    /// Goes on in another file. Gives the old one.
+    pub(super) fn go_on_in(&mut self, next: Appender) -> Option<Arc<File>> {
+        match &mut self.primary {
+            Primary::File { appender, large_told, .. } => {
+                *large_told = false;
+                Some(std::mem::replace(appender, next).file())
+            }
+            Primary::Stderr(_) => None,
+        }
+    }
+
+    /// Says whether the path can be opened anew where it does not name the open file.
+    pub(super) fn set_adrift(&mut self, adrift: Option<Errno>) {
+        self.adrift = adrift;
+    }
+
+    /// Writes the rest of a line on standard error.
+    pub(super) fn flush(&mut self) {
+        if let Primary::Stderr(stderr) = &mut self.primary {
+            // Where the reader still sleeps, the next tick tries again.
+            stderr.flush().unwrap_or_default();
+        }
+    }
+
+    fn begin(&mut self) -> u64 {
+        if self.line.capacity() > LONG_LINE {
+            self.line = Vec::with_capacity(LINE);
+        }
+        self.line.clear();
+        let sequence = self.next;
+        // The number is used up even where the write fails: other sinks may have it, and a gap tells of the loss.
+        self.next = self.next.saturating_add(1);
+        sequence
+    }
+
+    fn finish(&mut self, sequence: u64, host: &Host) -> Outcome {
+        let result = self.write(sequence);
+        if result.is_ok() {
+            self.tell_missing(host);
+        }
+        let is_first = self.missing.is_some_and(|missing| missing.first == sequence);
+        Outcome {
+            sequence,
+            result,
+            begins_to_lose: self.error.filter(|_| is_first),
+            is_large: self.is_large(),
+        }
+    }
+
+    fn write(&mut self, sequence: u64) -> Result<u64, NotRecorded> {
+        match self.primary.write(&self.line) {
+            Ok(()) => {
+                self.written += 1;
+                Ok(sequence)
+            }
+            Err(errno) => {
+                self.lost += 1;
+                self.error = Some(errno);
+                let before = self.missing.unwrap_or(Missing { first: sequence, last: sequence, count: 0 });
+                self.missing = Some(Missing { last: sequence, count: before.count + 1, ..before });
+                Err(NotRecorded { sequence, errno: errno as i32 })
+            }
+        }
+    }
+
+    /// After a line that was written: says which ones before it were not.
+    fn tell_missing(&mut self, host: &Host) {
+        let Some(missing) = self.missing.take() else { return };
+        let told = Notice::SinkBack {
+            sink: self.sink(),
+            lost: missing.count,
+            missing: Some((missing.first, missing.last)),
+        };
+        let sequence = self.begin();
+        format::notice(&mut self.line, sequence, now(), &told, host);
+        if self.write(sequence).is_err() {
+            // What was to be told is still to be told, and the notice is missing as well.
+            self.missing = Some(Missing { last: sequence, count: missing.count + 1, ..missing });
+        }
+    }
+
+    /// True once for each file that has become large.
+    fn is_large(&mut self) -> bool {
+        match &mut self.primary {
+            Primary::File { appender, settings, large_told } if appender.size() >= settings.max_size => {
+                !std::mem::replace(large_told, true)
+            }
+            Primary::File { .. } | Primary::Stderr(_) => false,
+        }
+    }
+}
+
+impl Primary {
+    fn write(&mut self, line: &[u8]) -> Result<(), Errno> {
+        match self {
+            Self::File { appender, settings, .. } => {
+                appender.append(line)?;
+                if settings.sync == Sync::Each { appender.sync() } else { Ok(()) }
+            }
+            Self::Stderr(stderr) => stderr.line(line),
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// A line at full depth is about 4,000 bytes; one with long arguments may need more for a moment.
+const LINE: usize = 8 << 10;
+const LONG_LINE: usize = 256 << 10;
