@@ -59,7 +59,14 @@ fn the_manual_names_every_command_and_every_option() {
         let section =
             manual.split(&heading).nth(1).unwrap_or_else(|| panic!("shmguard.8 has no section for {name}"));
         let section = section.split("\n.S").next().unwrap_or_default();
-        for option in command.get_arguments().filter_map(|argument| argument.get_long()) {
+        let parts: Vec<_> = command.get_subcommands().filter(|part| part.get_name() != "help").collect();
+        for part in parts.iter().map(|part| part.get_name()) {
+            let mentioned = [format!(".B {part}"), format!(".BR {part} "), format!(".BI {part} ")];
+            let mentioned = mentioned.iter().any(|heading| section.contains(heading));
+            assert!(mentioned, "shmguard.8 does not say what {name} {part} does");
+        }
+        let arguments = parts.iter().flat_map(|part| part.get_arguments()).chain(command.get_arguments());
+        for option in arguments.filter_map(|argument| argument.get_long()) {
             let mentioned = section.contains(&format!("--{option}"));
             assert!(mentioned || option == "help", "shmguard.8 does not say what {name} --{option} is");
         }

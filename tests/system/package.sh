@@ -125,6 +125,12 @@ systemctl start shmguard
 check "prevention by configuration" EPERM /dev/shm/kdmtmpflush
 check "an upgrade keeps the configuration" dpkg -i ./*.deb
 check "and the mode" says prevent shmguard mode
+echo 'mode = 1' >/etc/shmguard/shmguard.toml
+main=$(systemctl show -P MainPID shmguard)
+check "an upgrade over a mistake says so" says 'the guard of the old version goes on' dpkg -i ./*.deb
+check "and the old guard goes on" test "$main" = "$(systemctl show -P MainPID shmguard)"
+cp /tmp/good.toml /etc/shmguard/shmguard.toml
+sed -i 's/^#mode = .*/mode = "prevent"/' /etc/shmguard/shmguard.toml
 check "a removal" dpkg -r shmguard
 refute "stops it" systemctl is-active shmguard
 check "and keeps the configuration" test -e /etc/shmguard/shmguard.toml
