@@ -29,14 +29,17 @@ impl Waits {
         #[expect(clippy::disallowed_methods, reason = "a test may start programs")]
         let mut command = Command::new("/bin/cat");
         let child = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let waits = Self(child);
-        // Until it is no longer a copy of us.
+        Self(child).ready()
+    }
+
+    /// Until it is no longer a copy of us.
+    fn ready(self) -> Self {
         let deadline = later();
-        while std::fs::read(format!("/proc/{}/comm", waits.id())).unwrap() != b"cat\n" {
+        while std::fs::read(format!("/proc/{}/comm", self.id())).unwrap() != b"cat\n" {
             assert!(Instant::now() < deadline);
             std::thread::sleep(Duration::from_millis(1));
         }
-        waits
+        self
     }
 
     fn id(&self) -> i32 {
@@ -307,4 +310,30 @@ fn in_whatever_order_the_groups_come_none_is_left_out_and_none_is_read_twice() {
     attempt.subject.directory = marker.clone();
     identifier.fetch(Groups::ALL, file.as_fd(), &mut attempt, later());
     assert_eq!(attempt.subject.directory, marker);
+}
+
+/// What the daemon keeps once it runs.
+#[test]
+fn three_capabilities_are_enough_to_tell_everything_of_everybody() {
+    if !is_privileged("three_capabilities_are_enough") {
+        return;
+    }
+    const DAC_READ_SEARCH: u32 = 1 << 2;
+    const SYS_PTRACE: u32 = 1 << 19;
+    const SYS_ADMIN: u32 = 1 << 21;
+    use std::os::unix::process::CommandExt;
+    #[expect(clippy::disallowed_methods, reason = "a test may start programs")]
+    let mut command = Command::new("/bin/cat");
+    let child = command.uid(1000).gid(1000).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let child = Waits(child).ready();
+    let (id, file) = (child.id(), anything());
+    let looked = std::thread::spawn(move || {
+        let kept = DAC_READ_SEARCH | SYS_PTRACE | SYS_ADMIN;
+        testing::set_capabilities(kept, kept, 0).unwrap();
+        fetched(Features::probe(), Groups::ALL.without(Groups::ARGUMENTS), id, &file)
+    });
+    let attempt = looked.join().unwrap();
+    assert_eq!(attempt.subject.user, Fact::Known(Uid(1000)));
+    let told = format!("{:?}", Subject { arguments: Fact::Absent, ..attempt.subject });
+    assert!(!told.contains("Unknown") && !told.contains("Unread"), "{told}");
 }

@@ -454,4 +454,53 @@ mod confirm {
             assert!(!identifier.confirm(file.as_fd(), &attempt));
         });
     }
+
+    /// A mount that goes to and fro between /one and /one/p: its file /p/docker/x is now at /one/p/docker/x, now at
+    /// /one/p/p/docker/x. The first path with the second mount point would make it /docker/x.
+    #[test]
+    fn a_mount_that_moves_all_the_time_never_aims_an_exception() {
+        in_own_namespace("a mount that moves all the time", |dir| {
+            let one = directory(dir.join("one"));
+            let below = File::open(directory(one.join("p"))).unwrap();
+            tmpfs(&one);
+            program(&one.join("docker/x"));
+            let file = File::open(program(&one.join("p/docker/x"))).unwrap();
+            let watched = directory(dir.join("watched"));
+            bind(&one, &watched);
+            let stop = std::sync::atomic::AtomicBool::new(false);
+            let moves = std::sync::atomic::AtomicUsize::new(0);
+            let (mut wrong, mut known, mut confirmed) = (0, 0, 0);
+            std::thread::scope(|scope| {
+                let (stop, moves) = (&stop, &moves);
+                scope.spawn(move || {
+                    use std::os::fd::AsRawFd;
+                    let below = PathBuf::from(format!("/proc/self/fd/{}", below.as_raw_fd()));
+                    let moved = |from: &Path, to: &Path| {
+                        mount(Some(from), to, None::<&Path>, MsFlags::MS_MOVE, None::<&Path>).unwrap();
+                        moves.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    };
+                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        moved(&one, &below);
+                        moved(&one.join("p"), &one);
+                    }
+                });
+                let mut identifier = Identifier::new().unwrap();
+                let (mut attempt, end) = (Attempt::default(), Instant::now() + Duration::from_millis(500));
+                while Instant::now() < end {
+                    identifier.essential(own_thread(), file.as_fd(), &Scope::default(), &mut attempt);
+                    let Some(inner) = attempt.object.inner.known() else { continue };
+                    known += 1;
+                    if inner == b"/p/docker/x" {
+                        continue;
+                    }
+                    wrong += 1;
+                    attempt.object.names = [[bytes(&watched), inner.clone()].concat()].iter().collect();
+                    confirmed += usize::from(identifier.confirm(file.as_fd(), &attempt));
+                }
+                stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            });
+            eprintln!("{wrong} of {known} places were made up in {moves:?} moves");
+            assert_eq!(confirmed, 0);
+        });
+    }
 }

@@ -132,3 +132,23 @@ fn every_kind_of_kernel_tells_the_same_of_everybody() {
     }
     assert!(compared > 0);
 }
+
+/// With no descriptor left, the owner of the task's directory still tells the effective user.
+#[test]
+fn root_is_recognised_even_when_nothing_can_be_opened() {
+    if !is_privileged("root_is_recognised_even_when_nothing_can_be_opened") {
+        return;
+    }
+    let identifier = Identifier::new().unwrap();
+    let exhausted = Cause::Failed(libc::EMFILE);
+    for (uids, expected) in [
+        ([1000, 0, 1000], Fact::Known(Uid::ROOT)),
+        // The real user, which cannot be seen so, is root.
+        ([0, 1000, 1000], Fact::Unknown(exhausted)),
+        ([1000, 1000, 1000], Fact::Unknown(exhausted)),
+    ] {
+        let caller = Caller::that(move || testing::set_thread_uids(uids[0], uids[1], uids[2]).unwrap());
+        assert_eq!(identifier.suspect(Some(caller.id), exhausted), expected, "{uids:?}");
+    }
+    assert_eq!(identifier.suspect(None, exhausted), Fact::Unknown(exhausted));
+}
