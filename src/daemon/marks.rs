@@ -94,7 +94,7 @@ impl Marks {
         let inputs = Inputs {
             directories: &self.directories,
             mounts: table,
-            loops: &storage::loops(table),
+            stored: &storage::stored(table),
             foreign: &[],
             settings: self.settings,
         };

@@ -10,8 +10,8 @@
 //! - A mount mark for a piece of another filesystem that is bound into a watched directory, and for an overlay there:
 //!   the rest of that filesystem, and the container that lives in the overlay, are none of our business.
 //! - Never a filesystem mark for the filesystem at `/` (but for `shared_filesystem = "mark"`), nor for what holds a
-//!   layer of it: every program of the host would be judged. An overlay needs no mark for the sake of its layers: a
-//!   run from it raises the event of the layer.
+//!   layer of it: every program of the host would be judged. From Linux 6.5 on an overlay needs no mark for the sake of
+//!   its layers: a run from it raises the event of the layer. Before, it gets one if a layer is watched.
 //! - Nothing for what only the kernel fills (proc, nsfs...), nor for FUSE and network filesystems: see `kinds.rs`.
 //!
 //! Names stay: a later mount of a superblock never changes the names of its files, so the plan takes its predecessor.
@@ -26,8 +26,8 @@ mod words;
 
 pub use scope::{Placement, Scope, spellings};
 pub use words::{
-    Change, Coverage, Covered, Foreign, Inputs, LeftOut, Loop, Mark, MarkKind, Passed, PassedOver, Plan,
-    Reason, Settings, SharedFilesystem,
+    Change, Coverage, Covered, Foreign, Inputs, LeftOut, Mark, MarkKind, Passed, PassedOver, Plan, Reason,
+    Settings, SharedFilesystem, Stored,
 };
 
 use choice::{Choice, Group, Groups};
@@ -83,6 +83,12 @@ pub fn changes(old: &Plan, new: &Plan) -> Vec<Change> {
         });
     }
     changes
+}
+
+/// True for a filesystem whose answers come from a process or another machine: a look at it can block for ever.
+#[must_use]
+pub fn is_remote(fs_type: &[u8]) -> bool {
+    Kind::of(fs_type) == Kind::Remote
 }
 
 /// What is known of each superblock that is chosen: its number and its named directories.

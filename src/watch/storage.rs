@@ -1,32 +1,70 @@
-//! Which block devices are files, and on which filesystem those lie.
+//! Which filesystems lie in files or directories of others.
 //!
 //! A loop device over an image in a watched directory holds a filesystem of its own, whose files are then in shared
-//! memory all the same. Owns the look into /sys and the question to the loop driver; what follows is the plan's. Called
-//! by the daemon before each plan.
+//! memory all the same. An overlay shows files of its layers, and before Linux 6.5 a run through it did not raise the
+//! layer's event (measured: 6.1 is silent, 6.12 tells). Owns the look into /sys, at the layers' directories, and the
+//! question to the loop driver; what follows is the plan's. Called by the daemon before each plan.
 
-use super::mounts::{MountTable, device as parse_device};
-use super::plan::Loop;
+use super::mounts::{Mount, MountTable, device as parse_device};
+use super::plan::{Stored, is_remote};
 use crate::event::Device;
 use crate::sys;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// The mounted block devices that are files in the end: loop devices, their partitions, and what device mapper puts on
-/// them. What cannot be found out is left away.
+/// The mounted filesystems that lie in files or directories of others, as far as the mark on those does not see what is
+/// run from them: on loop devices, their partitions and what device mapper puts on them, and on old kernels overlays.
+/// What cannot be found out is left away. Does not block on a network filesystem, unless a link leads there.
 #[must_use]
-pub fn loops(table: &MountTable) -> Vec<Loop> {
+pub fn stored(table: &MountTable) -> Vec<Stored> {
+    let mut stored = loops(table);
+    if !layers_tell() {
+        for mount in table.mounts() {
+            stored.extend(layers(mount, table));
+        }
+    }
+    stored
+}
+
+fn loops(table: &MountTable) -> Vec<Stored> {
     let devices: BTreeSet<Device> =
         table.mounts().iter().map(|mount| mount.device).filter(|device| device.major != 0).collect();
     let mut loops = Vec::new();
     for device in devices {
         let directory = PathBuf::from(format!("/sys/dev/block/{device}"));
-        for (file, on) in files(&directory, 0) {
-            loops.push(Loop { device, on, file });
+        for (path, on) in files(&directory, 0) {
+            loops.push(Stored { device, on, path });
         }
     }
     loops
+}
+
+/// The layers of an overlay, as far as their paths still lead to a directory: they were written by whoever mounted it, in
+/// the mount namespace of that moment, and a path that leads to nothing here says nothing.
+fn layers(mount: &Mount, table: &MountTable) -> Vec<Stored> {
+    let local = |layer: &Vec<u8>| table.visible(layer).is_some_and(|below| !is_remote(&below.fs_type));
+    let found = mount.layers().into_iter().filter(local).filter_map(|path| {
+        let found = std::fs::metadata(OsStr::from_bytes(&path)).ok().filter(std::fs::Metadata::is_dir)?;
+        let (major, minor) = sys::mounts::split_device(found.dev());
+        Some(Stored { device: mount.device, on: Some(Device { major, minor }), path })
+    });
+    found.collect()
+}
+
+/// True where a run through an overlay raises the event of the layer in which the file lies: Linux 6.5. Some vendors have
+/// taken that into older kernels; there a run is then seen twice.
+fn layers_tell() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    is_at_least(&release, (6, 5))
+}
+
+fn is_at_least(release: &str, wanted: (u32, u32)) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= wanted
 }
 
 /// The files behind the block device whose directory in /sys this is.
@@ -51,9 +89,42 @@ fn backing_device(disk: &Path) -> Option<Device> {
     let number = std::fs::read(disk.join("dev")).ok()?;
     let expected = parse_device(number.strip_suffix(b"\n").unwrap_or(&number))?;
     let name = std::fs::canonicalize(disk).ok()?;
-    let node = Path::new("/dev").join(std::ffi::OsStr::from_bytes(name.file_name()?.as_bytes()));
-    let node = sys::mounts::open_now(&node).ok()?;
+    let node = sys::mounts::open_now(&Path::new("/dev").join(name.file_name()?)).ok()?;
     let is_it = sys::mounts::block_number(node.as_fd()).ok()? == (expected.major, expected.minor);
     let (major, minor) = sys::mounts::split_device(sys::mounts::loop_backing_device(node.as_fd()).ok()?);
     is_it.then_some(Device { major, minor })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_compared_by_number() {
+        for (release, is) in [
+            ("6.5.0-1\n", true),
+            ("6.18.44-fc", true),
+            ("10.0", true),
+            ("6.4.9", false),
+            ("5.14.0-6.el9", false),
+            ("", false),
+        ] {
+            assert_eq!(is_at_least(release, (6, 5)), is, "{release}");
+        }
+    }
+
+    #[test]
+    fn only_layers_that_are_there_are_told() {
+        let place = tempfile::tempdir().unwrap();
+        let here = place.path().to_str().unwrap();
+        let text = format!(
+            "1 0 0:1 / / rw - ext4 x rw\n2 1 0:2 / /net rw - nfs4 h rw\n3 1 0:3 / /m rw - overlay o rw,lowerdir={here}:/gone:/net,upperdir=/proc/version\n"
+        );
+        let table = MountTable::parse(text.as_bytes());
+        let layers = layers(table.by_id(3).unwrap(), &table);
+        assert_eq!(layers.len(), 1);
+        assert_eq!(layers[0].path, here.as_bytes());
+        let (major, minor) = sys::mounts::split_device(place.path().metadata().unwrap().dev());
+        assert_eq!(layers[0].on, Some(Device { major, minor }));
+    }
 }

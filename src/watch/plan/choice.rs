@@ -2,7 +2,7 @@
 
 use super::kinds::{Kind, renumbers};
 use super::scope::trimmed;
-use super::words::{Inputs, Loop, PassedOver, Plan, SharedFilesystem, Superblock, path_of};
+use super::words::{Inputs, PassedOver, Plan, SharedFilesystem, Stored, Superblock, path_of};
 use crate::event::Device;
 use crate::watch::links::State;
 use crate::watch::mounts::{Mount, MountTable, below};
@@ -35,7 +35,7 @@ pub(super) struct Group<'a> {
     /// One of them is a watched directory itself.
     at: bool,
     pub(super) choice: Choice,
-    /// Named parts: of a shared filesystem, or of one in a loop device.
+    /// Named parts: of a shared filesystem, or of one that is stored in a watched one.
     parts: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -60,7 +60,7 @@ impl<'a> Groups<'a> {
             group.choice = choice;
         }
         groups.share(inputs, &targets);
-        groups.follow_loops(inputs, &targets);
+        groups.follow_storage(inputs, &targets);
         groups
     }
 
@@ -181,12 +181,12 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// A filesystem in a file of a watched filesystem is watched, wherever it is mounted, and so is one in a file of
-    /// that one.
-    fn follow_loops(&mut self, inputs: &Inputs<'a>, targets: &[Vec<u8>]) {
+    /// What lies in a file or directory of a watched filesystem is watched, wherever it is mounted, and so is what lies in
+    /// a file of that one.
+    fn follow_storage(&mut self, inputs: &Inputs<'a>, targets: &[Vec<u8>]) {
         for _ in 0..4 {
             let mut changed = false;
-            for one in inputs.loops {
+            for one in inputs.stored {
                 let Some(name) = self.lies_in(one, inputs, targets) else { continue };
                 let (root, layer) = (self.root == Some(one.device), self.layers.contains(&one.device));
                 let Some(group) = self.groups.get_mut(&one.device) else { continue };
@@ -205,16 +205,19 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// The name of the file behind a loop device, if that file lies in a watched filesystem.
-    fn lies_in(&self, one: &Loop, inputs: &Inputs<'_>, targets: &[Vec<u8>]) -> Option<Vec<u8>> {
-        let file = one.file.strip_suffix(b" (deleted)").unwrap_or(&one.file);
+    /// The name of that file or directory, if it lies in a watched filesystem.
+    fn lies_in(&self, one: &Stored, inputs: &Inputs<'_>, targets: &[Vec<u8>]) -> Option<Vec<u8>> {
+        let file = one.path.strip_suffix(b" (deleted)").unwrap_or(&one.path);
         let shown = inputs.mounts.visible(file);
         let device = one.on.or(shown.map(|mount| mount.device))?;
         let group = self.groups.get(&device)?;
         let in_target = targets.iter().any(|target| below(file, target).is_some());
         let watched = match group.choice {
             Choice::Whole => true,
-            Choice::Shared | Choice::Each => in_target,
+            Choice::Shared => in_target,
+            Choice::Each => {
+                shown.is_some_and(|mount| group.inside.iter().any(|inside| inside.id == mount.id))
+            }
             Choice::Nothing | Choice::Passed(_) => false,
         };
         let own = shown.is_some_and(|mount| mount.device == device);

@@ -10,8 +10,8 @@ pub(super) enum Kind {
     Memory,
     /// Its files live on a block device, or the type is unknown here.
     Disk,
-    /// Its files are those of other filesystems. A run of one raises the event of the layer it lies in, so the layer's
-    /// mark sees it (measured on Linux 6.18).
+    /// Its files are those of other filesystems, and a run of one raises the event of the layer it lies in (from Linux 6.5
+    /// on). Containers live in these.
     Layered,
     /// Its files are the kernel's: nobody can put a program there.
     Kernel,

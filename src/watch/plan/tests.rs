@@ -41,7 +41,7 @@ fn directories(configured: &[&str], host: &[(&str, &str)]) -> Directories {
 /// One step in the life of a host.
 struct Host {
     directories: Directories,
-    loops: Vec<Loop>,
+    stored: Vec<Stored>,
     foreign: Vec<Foreign>,
     settings: Settings,
     /// Give mounts the id that is never used again, made from the id in the table and this.
@@ -52,7 +52,7 @@ impl Host {
     fn debian() -> Self {
         Self {
             directories: debian(),
-            loops: vec![],
+            stored: vec![],
             foreign: vec![],
             settings: Settings::default(),
             unique: Some(1000),
@@ -75,7 +75,7 @@ impl Host {
             &Inputs {
                 directories: &self.directories,
                 mounts: &mounts,
-                loops: &self.loops,
+                stored: &self.stored,
                 foreign: &self.foreign,
                 settings: self.settings,
             },

@@ -18,8 +18,8 @@ pub struct Inputs<'a> {
     pub directories: &'a Directories,
     /// The mount table.
     pub mounts: &'a MountTable,
-    /// The loop devices of the host.
-    pub loops: &'a [Loop],
+    /// The filesystems that lie in files or directories of others.
+    pub stored: &'a [Stored],
     /// Superblocks that other mount namespaces have at a watched directory, marked by their finder.
     pub foreign: &'a [Foreign],
     /// The operator's settings.
@@ -44,15 +44,15 @@ pub enum SharedFilesystem {
     Mark,
 }
 
-/// A block device whose blocks are a file.
+/// A filesystem that lies in a file or directory of another one, whose runs the other's mark does not see.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loop {
-    /// The block device, or a partition of it.
+pub struct Stored {
+    /// Its device number: of a loop device or a partition of it, or of an overlay.
     pub device: Device,
-    /// The superblock in which the file lies; `None` where only the path is known.
+    /// The superblock in which the file or directory lies; `None` where only the path is known.
     pub on: Option<Device>,
-    /// The file's path as the kernel tells it: it can be another namespace's.
-    pub file: Vec<u8>,
+    /// Its path as the kernel tells it: it can be another namespace's.
+    pub path: Vec<u8>,
 }
 
 /// A superblock that another mount namespace has at a watched directory.
@@ -271,14 +271,6 @@ pub(super) struct Seen {
     point: Vec<u8>,
 }
 
-impl Plan {
-    /// The marks that were placed for this plan's predecessor and are to stay, with those that are new.
-    #[must_use]
-    pub fn mark_for(&self, device: Device) -> Option<&Mark> {
-        self.marks.iter().find(|mark| mark.device == device)
-    }
-}
-
 impl Mark {
     /// The filesystem mark for a mount of another namespace's table; the path is that namespace's.
     #[must_use]
@@ -462,7 +454,7 @@ impl Plan {
             &Inputs {
                 directories: &Directories::default(),
                 mounts: &MountTable::default(),
-                loops: &[],
+                stored: &[],
                 foreign: &[],
                 settings: Settings::default(),
             },

@@ -183,11 +183,15 @@ fn a_filesystem_that_becomes_the_root_loses_its_mark() {
 
 #[test]
 fn an_image_kept_in_a_watched_filesystem_is_watched_wherever_it_is_mounted() {
-    let loops = |file: &str, on: Option<Device>| {
+    let stored = |file: &str, on: Option<Device>| {
         vec![
-            Loop { device: Device { major: 7, minor: 3 }, on, file: file.into() },
-            Loop { device: Device { major: 7, minor: 4 }, on: None, file: b"/mnt/inner.img".to_vec() },
-            Loop { device: Device { major: 7, minor: 5 }, on: None, file: b"/var/lib/snapd/x.snap".to_vec() },
+            Stored { device: Device { major: 7, minor: 3 }, on, path: file.into() },
+            Stored { device: Device { major: 7, minor: 4 }, on: None, path: b"/mnt/inner.img".to_vec() },
+            Stored {
+                device: Device { major: 7, minor: 5 },
+                on: None,
+                path: b"/var/lib/snapd/x.snap".to_vec(),
+            },
         ]
     };
     let text = systemd_and(
@@ -198,7 +202,7 @@ fn an_image_kept_in_a_watched_filesystem_is_watched_wherever_it_is_mounted() {
         ("/dev/shm/a.img (deleted)", Some(device(25)), "/dev/shm/a.img/x"),
         ("/a.img", Some(device(25)), "/dev/shm/x"),
     ] {
-        let plan = Host { loops: loops(file, on), ..Host::debian() }.plan(&text, None);
+        let plan = Host { stored: stored(file, on), ..Host::debian() }.plan(&text, None);
         let marks = marks(&plan);
         assert!(marks.contains(&"filesystem 7:3 /mnt".to_owned()), "{file}: {marks:?}");
         assert!(marks.contains(&"filesystem 7:4 /opt/x".to_owned()), "an image in the image");
@@ -245,4 +249,40 @@ fn the_shared_memory_of_another_namespace_has_its_names() {
     let plan = Host { foreign, ..Host::debian() }.plan(SYSTEMD, None);
     assert_eq!(names(&plan, device(90), "/x")[0], "/dev/shm/x");
     assert_eq!(names(&plan, device(23), "/x")[0], "/run/x", "what the host has is named by the host");
+}
+
+#[test]
+fn an_overlay_is_watched_as_a_whole_where_its_layers_mark_would_not_see_it() {
+    let text = systemd_and(
+        "45 28 0:60 / /mnt rw - overlay o rw,lowerdir=/dev/shm/low:/usr\n46 28 0:61 / /opt rw - overlay o rw,lowerdir=/srv/a:/srv/b\n",
+    );
+    let layer = |of, path: &str, on| Stored { device: device(of), on: Some(on), path: path.into() };
+    let root = Device { major: 254, minor: 1 };
+    let stored = vec![
+        layer(60, "/dev/shm/low", device(25)),
+        layer(60, "/usr", root),
+        layer(61, "/srv/a", root),
+        // A tmpfs at this path in another namespace, written by who mounted it there.
+        layer(61, "/run/x", root),
+    ];
+    let plan = Host { stored, ..Host::debian() }.plan(&text, None);
+    assert!(marks(&plan).contains(&"filesystem 0:60 /mnt".to_owned()));
+    assert!(!marks(&plan).iter().any(|mark| mark.contains("0:61")));
+    assert_eq!(names(&plan, device(60), "/x")[0], "/dev/shm/low/x");
+}
+
+#[test]
+fn an_image_on_the_roots_own_directory_is_not_watched_because_of_a_bind_elsewhere() {
+    let text = "\
+28 1 254:1 / / rw - ext4 /dev/vda1 rw
+40 28 254:1 /home /run/bound rw - ext4 /dev/vda1 rw
+45 28 7:3 / /mnt rw - ext4 /dev/loop3 rw
+";
+    let at = |path: &str| {
+        let on = Some(Device { major: 254, minor: 1 });
+        let stored = vec![Stored { device: Device { major: 7, minor: 3 }, on, path: path.into() }];
+        marks(&Host { stored, ..Host::debian() }.plan(text, None))
+    };
+    assert_eq!(at("/run/plain.img"), ["mount 254:1 /run/bound"]);
+    assert_eq!(at("/run/bound/x.img"), ["filesystem 7:3 /mnt", "mount 254:1 /run/bound"]);
 }

@@ -44,15 +44,15 @@ proptest! {
     fn the_filesystem_at_the_root_is_never_marked_as_a_whole(
         tables in tables(1..4),
         unique in proptest::collection::vec(proptest::option::of(0_u64..3), 4),
-        loops in proptest::collection::vec((0_u32..6, proptest::option::of(0_u32..6), 0..POINTS.len()), 0..4),
+        stored in proptest::collection::vec((0_u32..6, proptest::option::of(0_u32..6), 0..POINTS.len()), 0..4),
     ) {
-        let loops: Vec<_> = loops
+        let stored: Vec<_> = stored
             .into_iter()
-            .map(|(of, on, file)| Loop { device: device(of), on: on.map(device), file: POINTS[file].into() })
+            .map(|(of, on, file)| Stored { device: device(of), on: on.map(device), path: POINTS[file].into() })
             .collect();
         let mut previous: Option<Plan> = None;
         for (text, unique) in tables.iter().zip(&unique) {
-            let host = Host { unique: *unique, loops: loops.clone(), ..Host::debian() };
+            let host = Host { unique: *unique, stored: stored.clone(), ..Host::debian() };
             let plan = host.plan(text, previous.as_ref());
             let root = root_device(text);
             for mark in &plan.marks {
