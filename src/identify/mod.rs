@@ -27,7 +27,7 @@ use self::object::{Asking, Files};
 use self::outcome::SetId;
 use self::parse::status;
 use self::proc::Proc;
-use crate::event::{Attempt, Cause, Credentials, Fact, FileFacts, Object, Pid, Subject, Uid};
+use crate::event::{Attempt, Cause, Credentials, Fact, FileFacts, Object, Pid, Subject, Texts, Uid};
 use crate::sys::statx::{self, Want};
 use crate::sys::{namespaces, pidfd, statmount};
 use crate::watch::plan::{Placement, Scope};
@@ -47,6 +47,8 @@ pub struct Identifier {
     /// The two paths of [`Identifier::confirm`].
     seen: Vec<u8>,
     inner: Vec<u8>,
+    /// Where a file may be that is nowhere.
+    directories: Texts,
 }
 
 /// What the running kernel can tell. Tried, never concluded from its version: a sandbox can forbid what the kernel has.
@@ -92,6 +94,7 @@ impl Identifier {
             text: Vec::with_capacity(4096),
             seen: Vec::with_capacity(4096),
             inner: Vec::with_capacity(4096),
+            directories: Texts::default(),
         })
     }
 
@@ -124,6 +127,12 @@ impl Identifier {
         let thread = (thread > 0).then_some(thread);
         let asking = Asking { proc: &self.proc, features: self.features, thread };
         self.files.identify(asking, &mut self.aside, file, object);
+        if let (Fact::Known(facts), Fact::Unknown(cause)) = (&object.file, &object.inner) {
+            // Its names are then those of the watched directories of its superblock.
+            scope.name(facts.device, Fact::Unknown(*cause), &mut self.directories);
+            self.files.find_inside(asking, &mut self.aside, file, self.directories.iter(), object);
+            self.directories.clear();
+        }
         if let Fact::Known(facts) = &object.file {
             let inner = object.inner.as_ref().map(Vec::as_slice);
             if scope.name(facts.device, inner, &mut object.names) == Placement::Outside {

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::Mode;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 
@@ -20,7 +20,7 @@ use super::{Features, IdentifyError};
 use crate::event::{Cause, Device, Fact, FileFacts, Gid, Object, Uid};
 use crate::sys::mapping::Mapping;
 use crate::sys::statx::{self, MountId, Stat, Want};
-use crate::sys::{namespaces, statmount};
+use crate::sys::{handle, namespaces, statmount};
 
 /// What is kept between attempts: descriptors, buffers, and the numbers of namespaces, which are never given anew.
 #[derive(Debug)]
@@ -111,6 +111,35 @@ impl Files {
         };
         let device = look.mount.map(|mounted| mounted.device);
         object.file = Fact::Known(facts(&stat, device.unwrap_or(device_of(&stat))));
+    }
+
+    /// Finds the path inside the superblock where the mount is nowhere (detached, pivoted away, a layer of an overlay):
+    /// opens the file once more, through the mount that our own namespace has at one of `directories`.
+    ///
+    /// Only for a file with at most one name, for it could else be found under another than the one it was opened by.
+    pub(super) fn find_inside<'n>(
+        &mut self,
+        asking: Asking<'_>,
+        aside: &mut Aside,
+        file: BorrowedFd<'_>,
+        directories: impl Iterator<Item = &'n [u8]>,
+        object: &mut Object,
+    ) {
+        let Fact::Known(facts) = &object.file else { return };
+        if facts.links > 1 {
+            return;
+        }
+        for directory in directories {
+            let Ok(place) = place(directory, facts.device) else { continue };
+            let Ok(again) = handle::through(place.as_fd(), file) else { continue };
+            let Ok(stat) = statx::of(again.as_fd(), asking.features.mount_id()) else { continue };
+            let (mut seen, mut inner) = (Vec::new(), Vec::new());
+            let look = self.look(asking, aside, again.as_fd(), &stat, &mut seen, &mut inner);
+            if look.inner.is_ok() && stat.inode == facts.inode {
+                object.inner = Fact::Known(inner);
+                return;
+            }
+        }
     }
 
     /// Looks where the file is: into `seen` comes its path as the kernel shows it, into `inner` its path inside the
@@ -331,17 +360,22 @@ fn deletion<'a>(file: BorrowedFd<'_>, stat: &Stat, seen: &'a [u8]) -> (Fact<bool
 }
 
 /// The facts of what stands at `name` in our namespace, without following a link in it.
+fn at(name: &[u8]) -> Result<Stat, Cause> {
+    statx::of(open_cached(name)?.as_fd(), Want::Nothing).map_err(cause)
+}
+
+/// Opens what stands at `name` in our namespace (O_PATH), without following a link in it.
 ///
 /// Only from what the kernel has in memory: a directory on the way may be a FUSE server's, which need not answer. An
 /// open file's path is in memory.
-fn at(name: &[u8]) -> Result<Stat, Cause> {
+fn open_cached(name: &[u8]) -> Result<OwnedFd, Cause> {
     let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC);
     let strict = ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let cached = ResolveFlag::from_bits_retain(strict.bits() | RESOLVE_CACHED);
     let mut resolve = cached;
     for _ in 0..TRIES {
         match openat2(AT_FDCWD, name, how.resolve(resolve)) {
-            Ok(found) => return statx::of(found.as_fd(), Want::Nothing).map_err(cause),
+            Ok(found) => return Ok(found),
             // Something was renamed somewhere meanwhile; or it is not in memory, and then this helps nothing.
             Err(Errno::EAGAIN) => {}
             // Before Linux 5.12.
@@ -350,6 +384,18 @@ fn at(name: &[u8]) -> Result<Stat, Cause> {
         }
     }
     Err(Cause::Unsteady)
+}
+
+/// A directory in our own mount namespace, if it is of this superblock.
+fn place(directory: &[u8], superblock: Device) -> Result<OwnedFd, Cause> {
+    let found = open_cached(directory)?;
+    let stat = statx::of(found.as_fd(), Want::Nothing).map_err(cause)?;
+    if device_of(&stat) != superblock {
+        return Err(Cause::Unsteady);
+    }
+    // Truly open only now that it is known not to be a FUSE server's: the kernel refuses handles through O_PATH.
+    openat(found, c".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(|errno| cause(errno.into()))
 }
 
 /// The path of a descriptor that is longer than a link of /proc can be: from the list of our own mappings.
@@ -424,6 +470,7 @@ const TABLE_LIMIT: usize = 64 << 20;
 const FDINFO_LIMIT: usize = 64 << 10;
 const MAPS_LIMIT: usize = 4 << 20;
 const LONG_PATH_PATIENCE: Duration = Duration::from_millis(50);
-const TRIES: usize = 3;
+/// Any rename or mount on the host makes one try fail.
+const TRIES: usize = 16;
 /// Not in nix.
 const RESOLVE_CACHED: u64 = 0x20;

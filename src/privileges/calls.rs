@@ -19,7 +19,7 @@ use super::PrivilegeError;
 /// # Errors
 /// The kernel has no seccomp filters, or refuses this one.
 pub fn confine_guard() -> Result<(), PrivilegeError> {
-    apply(DEADLY, Deadly::Socket, SeccompAction::KillProcess, SeccompAction::Allow)?;
+    apply(DEADLY, Deadly::Arguments, SeccompAction::KillProcess, SeccompAction::Allow)?;
     apply(USED, Deadly::None, SeccompAction::Allow, SeccompAction::Errno(EPERM))
 }
 
@@ -38,8 +38,8 @@ const EPERM: u32 = libc::EPERM.cast_unsigned();
 enum Deadly {
     /// Nothing.
     None,
-    /// A socket that is neither local nor the kernel's, and a new process.
-    Socket,
+    /// A socket that is neither local nor the kernel's, a new process, and a file by its handle for more than its path.
+    Arguments,
 }
 
 /// Nothing of this does the guard ever do.
@@ -65,7 +65,6 @@ const DEADLY: &[libc::c_long] = &[
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
     libc::SYS_io_uring_setup,
-    libc::SYS_open_by_handle_at,
     libc::SYS_setuid,
     libc::SYS_setgid,
     libc::SYS_setresuid,
@@ -116,6 +115,8 @@ const USED: &[libc::c_long] = &[
     libc::SYS_process_vm_readv,
     libc::SYS_kcmp,
     libc::SYS_fgetxattr,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_open_by_handle_at,
     libc::SYS_pread64,
     libc::SYS_getdents64,
     STATMOUNT,
@@ -232,10 +233,11 @@ fn apply(
 ) -> Result<(), PrivilegeError> {
     let failed = |error: &dyn std::fmt::Display| PrivilegeError::Filter(error.to_string());
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = calls.iter().map(|call| (*call, Vec::new())).collect();
-    if deadly == Deadly::Socket {
+    if deadly == Deadly::Arguments {
         let foreign = foreign_socket().map_err(|error| failed(&error))?;
         rules.insert(libc::SYS_socket, vec![foreign]);
         rules.insert(libc::SYS_clone, vec![new_process().map_err(|error| failed(&error))?]);
+        rules.insert(libc::SYS_open_by_handle_at, vec![by_handle().map_err(|error| failed(&error))?]);
     }
     let arch =
         std::env::consts::ARCH.try_into().map_err(|error: seccompiler::BackendError| failed(&error))?;
@@ -250,6 +252,12 @@ fn foreign_socket() -> Result<SeccompRule, seccompiler::BackendError> {
         SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(family.cast_unsigned()))
     };
     SeccompRule::new(vec![not(libc::AF_UNIX)?, not(libc::AF_NETLINK)?])
+}
+
+/// open_by_handle_at(2) with other flags than those for a path without access.
+fn by_handle() -> Result<SeccompRule, seccompiler::BackendError> {
+    let path = u64::from((libc::O_PATH | libc::O_CLOEXEC).cast_unsigned());
+    SeccompRule::new(vec![SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, path)?])
 }
 
 /// clone(2) without CLONE_THREAD. The arguments of clone3(2) lie in memory, where no filter can look; what it makes is

@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod fanotify;
+pub mod handle;
 pub mod inherited;
 pub mod links;
 pub mod mapping;

@@ -281,7 +281,8 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-fn die_with_parent(command: &mut Command) {
+/// Lets a command end with the thread that starts it.
+pub fn die_with_parent(command: &mut Command) {
     let set = || nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(Into::into);
     // SAFETY: between fork and exec it makes one prctl(2) call, which is async-signal-safe.
     #[allow(unsafe_code, reason = "a guard must not outlive a test that was killed")]

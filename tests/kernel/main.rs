@@ -15,11 +15,14 @@
 )]
 
 mod bed;
+mod elf;
+mod evasions;
 mod helper;
 mod locked;
 mod modes;
 mod names;
 mod scope;
+mod steps;
 mod stop;
 mod subjects;
 mod takeover;

@@ -1,0 +1,68 @@
+//! Ways to run a file from shared memory, each tried without the guard first.
+//!
+//! A way is a list of [`steps`](crate::steps) in which one line is `wait`. It runs three times: without a guard, where
+//! it has to work; with a guard that came while it waited, so that its namespaces, mounts and descriptors are older than
+//! the guard; and with the guard there before. Both must be denied, and recorded with the true name of the file and the
+//! path at which it was seen. `docs/evasions.md` lists every test in these files.
+
+mod calls;
+mod descriptors;
+mod files;
+mod layers;
+mod mounts;
+mod namespaces;
+
+use serde_json::Value;
+
+use crate::bed::{Exec, Guard, bed};
+use crate::helper::play_until_wait;
+
+/// A way that must be denied. `name` is the file's true name, `seen` where it is seen; an empty one is not looked at.
+#[track_caller]
+pub fn denied(steps: &str, name: &str, seen: &str) {
+    let list = with_wait(steps);
+    let (name, seen) = (name.to_owned(), seen.to_owned());
+    bed(move |bed| {
+        proven(&list);
+        let older = play_until_wait(&list);
+        let guard = bed.prevent();
+        assert_eq!(older.go_on(), Exec::Denied, "older than the guard: {list}");
+        check(&guard, 0, &name, &seen);
+        let before = guard.attempts().len();
+        assert_eq!(play_until_wait(&list).go_on(), Exec::Denied, "newer than the guard: {list}");
+        check(&guard, before, &name, &seen);
+    });
+}
+
+/// Runs without a guard.
+#[track_caller]
+pub fn proven(list: &str) {
+    assert_eq!(play_until_wait(list).go_on(), Exec::Ran(0), "does not work without a guard: {list}");
+}
+
+/// The steps with a `wait` before the last one, where none says `wait` itself.
+pub fn with_wait(steps: &str) -> String {
+    let mut lines: Vec<&str> = steps.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if !lines.contains(&"wait") {
+        lines.insert(lines.len() - 1, "wait");
+    }
+    lines.join("\n")
+}
+
+/// Every attempt since the first `before` ones was denied, and one has this name and was seen there.
+#[track_caller]
+pub fn check(guard: &Guard, before: usize, name: &str, seen: &str) {
+    let attempts = guard.attempts().split_off(before);
+    assert!(!attempts.is_empty(), "nothing was recorded");
+    for record in &attempts {
+        assert_eq!(record["event"]["type"], serde_json::json!(["start", "denied"]), "{record:#}");
+    }
+    let named = |record: &&Value| {
+        (name.is_empty() || record["process"]["executable"] == name)
+            && (seen.is_empty() || record["shmguard"]["path_as_seen"] == seen)
+    };
+    assert!(
+        attempts.iter().any(|record| named(&record)),
+        "no record of {name} seen at {seen}: {attempts:#?}"
+    );
+}
