@@ -166,7 +166,7 @@ fn an_answer_that_the_kernel_refused_is_told_and_a_killed_caller_is_not() {
 #[test]
 fn a_file_whose_inner_path_is_unknown_is_in_the_directory_and_in_no_exception() {
     let mut bench =
-        bench(Mode::Prevent, EXCEPTION, Script { inner_known: false, ..Script::root("/dev/shm/mine/") });
+        bench(Mode::Prevent, EXCEPTION, Script { inner_known: false, ..Script::root("/dev/shm/") });
     let exec = bench.exec();
     assert!(answered(bench.pipeline.judge(exec, Box::default())));
     assert_eq!(bench.answers(), [Response::Deny]);

@@ -161,7 +161,7 @@ impl Bed {
     pub fn program(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::copy("/bin/true", path).unwrap();
+        copy_to_new("/bin/true", path);
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         path.to_path_buf()
     }
@@ -174,7 +174,9 @@ impl Guard {
 
     /// Every record so far.
     pub fn records(&self) -> Vec<Value> {
-        let text = fs::read(self.directory.join("events.ndjson")).unwrap_or_default();
+        let mut text = fs::read(self.directory.join("events.ndjson")).unwrap_or_default();
+        // The line that is being written is not read yet.
+        text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.map(|line| serde_json::from_slice(line).expect("every line is JSON")).collect()
     }
@@ -241,6 +243,14 @@ impl Drop for Guard {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// Copies to a file that is new: a copy through a link or a bind mount would empty the host's own program.
+pub fn copy_to_new(from: impl AsRef<Path>, to: &Path) {
+    // It need not be there.
+    drop(fs::remove_file(to));
+    let mut new = File::create_new(to).unwrap();
+    std::io::copy(&mut File::open(from.as_ref()).unwrap(), &mut new).unwrap();
 }
 
 /// Mounts a fresh tmpfs, with set-id bits and exec.

@@ -119,7 +119,11 @@ impl Stage {
 
     fn drop_stand_in(&self, path: &Path, mode: u32) -> Result<(), StageError> {
         let of = |error| StageError::File(path.to_path_buf(), error);
-        fs::copy(&self.stand_in, path).map_err(of)?;
+        // A new file: a copy through a link or a bind mount would overwrite what lies behind it.
+        remove(path)?;
+        let mut new = File::create_new(path).map_err(of)?;
+        io::copy(&mut File::open(&self.stand_in).map_err(of)?, &mut new).map_err(of)?;
+        drop(new);
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(of)
     }
 
