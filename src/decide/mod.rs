@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod candidates;
 mod document;
 mod evaluate;
 pub mod explain;
@@ -25,8 +26,9 @@ pub use response::respond;
 pub use truth::Truth;
 pub use verdict::{Ruling, rule, try_case};
 
-use crate::event::{Basis, Decision, Doubt, Effect, Facts, Groups, Mode, RuleIndex, Timestamp};
+use crate::event::{Basis, Decision, Doubt, Effect, Facts, Groups, Mode, Timestamp};
 use crate::policy::{Generation, Rule};
+use candidates::Candidates;
 use evaluate::{Lean, evaluate};
 
 /// What deciding came to.
@@ -50,7 +52,8 @@ pub fn decide(generation: &Generation, on_unknown: Effect, now: Timestamp, facts
     let (mut unjudged_deny, mut unjudged_allow) = (None, None);
     let mut trial = None;
     let mut found = None;
-    for (index, rule) in rules(generation) {
+    for index in Candidates::of(generation.index(), facts) {
+        let Some(rule) = generation.rule(index) else { break };
         if rule.about.expires.is_some_and(|expires| expires < now.0) {
             continue;
         }
@@ -118,10 +121,6 @@ fn judge(rule: &Rule, facts: &impl Facts) -> Judged {
         }
         Truth::Unknown(doubt) => Judged::Unknown(doubt),
     }
-}
-
-fn rules(generation: &Generation) -> impl Iterator<Item = (RuleIndex, &Rule)> {
-    (0_u16..).map(RuleIndex).zip(generation.rules())
 }
 
 /// What does not block, if any of it does not; else all.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::event::{
-    Arguments, Attempt, Cause, Credentials, Device, Fact, FileFacts, Gid, Image, Process, Texts, Uid, Users,
-    View,
+    Arguments, Attempt, Cause, Credentials, Device, Fact, FileFacts, Gid, Image, Process, RuleIndex, Texts,
+    Uid, Users, View,
 };
 use crate::policy::{Source, compile};
 

@@ -45,7 +45,7 @@ pub(crate) fn show(value: Value<'_>, mut accept: impl FnMut(&[u8]) -> bool) -> S
             }
             shown([buffer.0.as_slice()], accept)
         }
-        Value::Id(number) => formatted(format_args!("{number}"), accept),
+        Value::Id(number) => digits(number, accept),
         Value::Octal(number) => formatted(format_args!("{number:04o}"), accept),
         Value::Device(device) => formatted(format_args!("{device}"), accept),
         Value::Number(number) => formatted(format_args!("{number}"), accept),
@@ -77,6 +77,21 @@ fn shown<'a>(texts: impl IntoIterator<Item = &'a [u8]>, mut accept: impl FnMut(&
         shown = Shown::Refused;
     }
     shown
+}
+
+/// Ids are asked for by nearly every rule; this is several times as fast as formatting.
+fn digits(mut number: u64, accept: impl FnMut(&[u8]) -> bool) -> Shown {
+    let mut place = [0_u8; 20];
+    let mut at = place.len();
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+        at -= 1;
+        if number == 0 {
+            break;
+        }
+    }
+    shown(place.get(at..), accept)
 }
 
 /// The longest is a decimal of a foreign document: 5e-324 has 326 characters.

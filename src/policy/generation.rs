@@ -1,6 +1,7 @@
 //! All rules that hold together, in the order in which they are tried: what one decision sees.
 
 use super::file::{Read, Rule, Source, read};
+use super::index::Index;
 use super::limits;
 use super::problem::Problem;
 use super::rule::About;
@@ -24,6 +25,7 @@ pub struct Generation {
     groups: Groups,
     fields: Vec<Field>,
     warnings: Vec<Problem>,
+    index: Index,
 }
 
 /// One file of a generation.
@@ -78,7 +80,8 @@ pub fn compile(sources: &[Source<'_>], builtin: bool) -> Result<Generation, Vec<
     fields.sort_unstable();
     fields.dedup();
     let groups = fields.iter().fold(Groups::NONE, |groups, field| groups | field.groups());
-    Ok(Generation { rules, files, hash: hex(&whole.finalize()), groups, fields, warnings })
+    let index = Index::new(&rules);
+    Ok(Generation { index, rules, files, hash: hex(&whole.finalize()), groups, fields, warnings })
 }
 
 impl Generation {
@@ -93,6 +96,12 @@ impl Generation {
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// One rule.
+    #[must_use]
+    pub fn rule(&self, index: RuleIndex) -> Option<&Rule> {
+        self.rules.get(usize::from(index.0))
     }
 
     /// What one rule says of itself.
@@ -123,6 +132,16 @@ impl Generation {
     #[must_use]
     pub fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// Some rule reads the environment of the new image, which is not read otherwise.
+    #[must_use]
+    pub fn reads_environment(&self) -> bool {
+        self.fields.contains(&Field::ProcessEnvVars)
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
     }
 
     /// What is odd but not wrong.

@@ -14,6 +14,7 @@ mod file;
 pub(crate) mod function;
 mod generation;
 pub mod import;
+pub(crate) mod index;
 mod lex;
 pub mod limits;
 mod mistake;

@@ -17,6 +17,16 @@ pub(crate) struct Patterns {
     fold: bool,
 }
 
+/// What a matching text begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) text: Box<[u8]>,
+    /// It is the whole text.
+    pub(crate) whole: bool,
+    /// It is in lower case, and compared with texts that are.
+    pub(crate) fold: bool,
+}
+
 /// What is known of a match when only the beginning of the value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Below {
@@ -45,6 +55,18 @@ impl Patterns {
     /// Regular expressions. They fold case themselves.
     pub(crate) fn regexes(regexes: Vec<Regex>) -> Self {
         Self { regexes: regexes.into(), ..Self::default() }
+    }
+
+    /// What a text that matches begins with; `None` where that is nothing in particular.
+    pub(crate) fn starts(&self) -> Option<Vec<Start>> {
+        let exact =
+            self.exact.iter().map(|text| Some(Start { text: text.clone(), whole: true, fold: self.fold }));
+        let globs = self
+            .globs
+            .iter()
+            .map(|glob| Some(Start { text: glob.start()?.into(), whole: false, fold: self.fold }));
+        let regexes = self.regexes.iter().map(|_| None);
+        exact.chain(globs).chain(regexes).collect()
     }
 
     /// True where a text must be in lower case before it is compared.
@@ -145,6 +167,16 @@ impl Glob {
                 [first, middle @ .., last] => matches_pieces(text, first, middle, last),
             },
         }
+    }
+
+    /// What precedes the first `*` or `?`, if anything does.
+    fn start(&self) -> Option<&[u8]> {
+        match self {
+            Self::Starts(text) => Some(&**text),
+            Self::Pieces(pieces) => pieces.first()?.texts.first().map(|text| &**text),
+            Self::Ends(_) | Self::Contains(_) => None,
+        }
+        .filter(|start| !start.is_empty())
     }
 
     fn below(&self, start: &[u8]) -> Below {

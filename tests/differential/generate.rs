@@ -92,7 +92,7 @@ const WORDS: &[&str] = &[
 
 const PATTERNS: &[&str] = &[
     "*", "?", "a*", "*a", "*a*", "a?", "?a", "??", "a*b", "A*b", "/a/*", "*/b", "*?", "?*", "*a?b*", "a**b",
-    "*b?", "\u{e9}*", "?\u{e9}", "a?b", "*ab*ab*", "*a*b*", "a", "/a/b", "", "*.?", "*\n*",
+    "*b?", "\u{e9}*", "?\u{e9}", "a?b", "*ab*ab*", "*a*b*", "a", "/a/b", "", "*.?", "*\n*", "*a?", "*b??",
 ];
 
 const BYTES: &[&[u8]] =
@@ -124,7 +124,9 @@ fn value(field: &str, dice: &mut Dice) -> Vec<u8> {
 }
 
 pub(crate) fn rules(dice: &mut Dice) -> Vec<Rule> {
-    (0..1 + dice.below(4))
+    // Many rules together are found by an index, a few are not.
+    let many = if dice.one_in(25) { 20 + dice.below(60) } else { 1 + dice.below(4) };
+    (0..many)
         .map(|number| {
             let deny = !dice.one_in(3);
             Rule { id: format!("r{number}"), deny, trial: dice.one_in(6), when: condition(dice, 3, deny) }
@@ -137,7 +139,15 @@ fn condition(dice: &mut Dice, depth: usize, deny: bool) -> Cond {
         return leaf(dice, deny);
     }
     let parts = |dice: &mut Dice| (0..2 + dice.below(2)).map(|_| condition(dice, depth - 1, deny)).collect();
-    match dice.below(8) {
+    match dice.below(9) {
+        // What most rules look like.
+        8 => {
+            let operator = dice.pick(&["like", "like~", "in", "in~"]);
+            let list = (0..1 + dice.below(2)).map(|_| entry(dice, operator)).collect();
+            let field = Expr::Field(dice.pick(&["process.executable", "process.parent.name"]));
+            let demand = Cond::Member { left: field, operator, negated: false, list };
+            Cond::And(vec![demand, condition(dice, depth - 1, deny)])
+        }
         0 | 1 => Cond::And(parts(dice)),
         2 | 3 => Cond::Or(parts(dice)),
         4 => Cond::Not(Box::new(condition(dice, depth - 1, deny))),

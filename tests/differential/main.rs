@@ -14,8 +14,8 @@ use shmguard::decide::{Document, DocumentKind, Shape, rule};
 use shmguard::event::{Field, Timestamp};
 use shmguard::policy::{Generation, Source, compile};
 
-const POLICIES: usize = 2_500;
-const EVENTS_EACH: usize = 10;
+const POLICIES: usize = 1_000;
+const EVENTS_EACH: usize = 25;
 
 fn generation(text: &str) -> Generation {
     compile(&[Source { file: None, text }], false)
