@@ -99,6 +99,17 @@ pub fn neighbour(base: &Base, on: &Contestant, call: Call<'_>, processes: usize)
     Neighbour(command.spawn().expect("a neighbour"))
 }
 
+/// Whether an exec of this program by ourselves, on the stage entered last, is let through.
+pub fn runs(program: &Path) -> bool {
+    match Command::new(program).stdin(Stdio::null()).status() {
+        Ok(_) => true,
+        Err(error) => {
+            assert_eq!(error.raw_os_error(), Some(libc::EPERM), "{}: {error}", program.display());
+            false
+        }
+    }
+}
+
 /// Burns one CPU until it is dropped.
 pub fn hog(base: &Base) -> Neighbour {
     Neighbour(caller(base, "hog").spawn().expect("a hog"))

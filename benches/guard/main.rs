@@ -12,6 +12,7 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
     clippy::cast_precision_loss,
     unreachable_pub,
     reason = "a measurement that cannot be made ends the run; it starts programs and prints"

@@ -88,8 +88,6 @@ pub enum Cell {
     Number(f64, usize),
     /// A ratio, with what two equal contestants differ by in the same run.
     Ratio { ratio: Ratio, twin: Option<Ratio> },
-    /// A word.
-    Text(String),
     /// Nothing to say.
     Empty,
 }
@@ -107,7 +105,6 @@ impl Cell {
                 format!("refused: the twin has {:.2}", twin.value)
             }
             Self::Ratio { ratio, .. } => format!("{:.2} ({:.2}-{:.2})", ratio.value, ratio.low, ratio.high),
-            Self::Text(text) => text.clone(),
             Self::Empty => "-".to_owned(),
         }
     }
@@ -121,7 +118,6 @@ impl Cell {
                 json!({ "ratio": value, "low": ratio.low, "high": ratio.high, "refused": refused,
                         "twin": twin.map(|twin| twin.value) })
             }
-            Self::Text(text) => json!(text),
             Self::Empty => Value::Null,
         }
     }

@@ -87,11 +87,21 @@ impl Contestant {
     /// The same, with settings for a guard.
     pub fn with(base: &Base, kind: Kind, settings: &GuardSettings) -> Self {
         let flags = if kind == Kind::Noexec { MsFlags::MS_NOEXEC } else { MsFlags::empty() };
-        let name = kind.name();
-        let stage = base
-            .stage(&format!("{}{}", name.replace([' ', ',', '(', ')', '/'], "-"), settings.suffix), flags);
+        let name = kind.name().replace([' ', ',', '(', ')', '/'], "-");
+        let stage = base.stage(&format!("{name}{}", settings.suffix), flags);
+        Self::on(base, kind, stage, settings)
+    }
+
+    /// The same, on a stage that is set up already.
+    pub fn on(base: &Base, kind: Kind, stage: Stage, settings: &GuardSettings) -> Self {
         let responder = start(base, kind, &stage, settings);
-        Self { kind, name, stage, responder }
+        Self { kind, name: kind.name(), stage, responder }
+    }
+
+    /// Nobody once more.
+    pub fn twin_of_none(base: &Base) -> Self {
+        let stage = base.stage("none-twin", MsFlags::empty());
+        Self { kind: Kind::None, name: "none (A/A twin)".to_owned(), stage, responder: None }
     }
 
     /// What the responder has used so far; nothing where there is none.
@@ -216,6 +226,11 @@ impl Responder {
             usage.wakeups += woken.and_then(|count| count.trim().parse().ok()).unwrap_or(0);
         }
         usage
+    }
+
+    /// How many threads it has.
+    pub fn threads(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/task", self.pid())).expect("its threads").count()
     }
 
     /// A line of smaps_rollup in KiB.
