@@ -8,9 +8,12 @@
 mod calls;
 mod descriptors;
 mod files;
+mod images;
+mod kernel_started;
 mod layers;
 mod mounts;
 mod namespaces;
+mod over;
 
 use serde_json::Value;
 
@@ -32,6 +35,18 @@ pub fn denied(steps: &str, name: &str, seen: &str) {
         assert_eq!(play_until_wait(&list).go_on(), Exec::Denied, "newer than the guard: {list}");
         check(&guard, before, &name, &seen);
     });
+}
+
+/// Whether the host has this program; says so loudly where not.
+pub fn has(program: &str) -> bool {
+    let there = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        .iter()
+        .any(|directory| std::path::Path::new(directory).join(program).exists());
+    if !there {
+        assert!(std::env::var_os("CI").is_none(), "{program} is needed");
+        eprintln!("SKIPPED, NOT PASSED: {program} is not installed");
+    }
+    there
 }
 
 /// Runs without a guard.

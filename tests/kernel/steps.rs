@@ -59,6 +59,12 @@ fn take(words: &[&str]) -> Done {
 
 fn files(words: &[&str]) -> Done {
     match *words {
+        // Need not succeed.
+        ["try", ref rest @ ..] => drop(take(rest)),
+        ["run", program, ref arguments @ ..] => {
+            let ended = std::process::Command::new(program).args(arguments).output()?;
+            assert!(ended.status.success(), "{words:?}: {ended:?}");
+        }
         ["mkdir", path] => fs::create_dir_all(path)?,
         ["rmdir", path] => fs::remove_dir(path)?,
         ["touch", path] => drop(File::create(path)?),
@@ -73,8 +79,15 @@ fn files(words: &[&str]) -> Done {
         ["script", path, interpreter] => {
             write_program(path, format!("#!{interpreter}\n").as_bytes(), 0o755)?;
         }
-        ["text", path, ref text @ ..] => write_program(path, text.join(" ").as_bytes(), 0o755)?,
+        ["text", path, ref text @ ..] => {
+            write_program(path, text.join(" ").replace("\\n", "\n").as_bytes(), 0o755)?;
+        }
         ["write", path, ref text @ ..] => fs::write(path, text.join(" "))?,
+        ["register", path, text] => match fs::write(path, text) {
+            // A handler that is kept open is opened here, as one that will be executed.
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => end(DENIED),
+            other => other?,
+        },
         ["copy", from, to] => drop(fs::copy(from, to)?),
         ["link", from, to] => fs::hard_link(from, to)?,
         ["symlink", from, to] => symlink(from, to)?,
@@ -163,6 +176,12 @@ fn descriptors(words: &[&str]) -> Done {
             keep(fd, owned(raw))?;
         }
         ["received", fd, path] => keep(fd, received(path)?)?,
+        ["image", path, ref size @ ..] => {
+            // Anew each time: an old one may still be in a loop device.
+            let _removed = fs::remove_file(path);
+            let megabytes: u64 = size.first().unwrap_or(&"8").parse()?;
+            File::create(path)?.set_len(megabytes << 20)?;
+        }
         ["loop", fd, image] => keep(fd, attach_loop(image)?)?,
         ["mountloop", fd, kind, target] => {
             let device = fs::read_link(format!("/proc/self/fd/{fd}"))?;

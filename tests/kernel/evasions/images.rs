@@ -1,0 +1,147 @@
+//! A disk image in shared memory, mounted somewhere else.
+//!
+//! Its filesystem is another one than the image's; its files are in shared memory all the same.
+
+use super::{denied, has};
+
+#[test]
+fn an_ext4_image() {
+    if !has("mkfs.ext4") {
+        return;
+    }
+    denied(
+        "image /dev/shm/image
+         run mkfs.ext4 -q -F /dev/shm/image
+         loop 50 /dev/shm/image
+         mountloop 50 ext4 /mnt
+         program /mnt/x
+         sleep 300
+         exec /mnt/x",
+        "/dev/shm/image/x",
+        "/mnt/x",
+    );
+}
+
+#[test]
+fn an_ext4_image_in_a_namespace_of_its_own() {
+    if !has("mkfs.ext4") {
+        return;
+    }
+    denied(
+        "image /dev/shm/image
+         run mkfs.ext4 -q -F /dev/shm/image
+         loop 50 /dev/shm/image
+         unshare m
+         mountloop 50 ext4 /mnt
+         program /mnt/x
+         sleep 1500
+         exec /mnt/x",
+        "",
+        "/mnt/x",
+    );
+}
+
+#[test]
+fn a_deleted_ext4_image() {
+    if !has("mkfs.ext4") {
+        return;
+    }
+    denied(
+        "image /run/image
+         run mkfs.ext4 -q -F /run/image
+         loop 50 /run/image
+         rm /run/image
+         mountloop 50 ext4 /mnt
+         program /mnt/x
+         sleep 300
+         exec /mnt/x",
+        "",
+        "/mnt/x",
+    );
+}
+
+#[test]
+fn an_image_in_an_image() {
+    if !has("mkfs.ext4") {
+        return;
+    }
+    denied(
+        "image /dev/shm/image 16
+         run mkfs.ext4 -q -F /dev/shm/image
+         loop 50 /dev/shm/image
+         mountloop 50 ext4 /mnt
+         image /mnt/image 8
+         run mkfs.ext4 -q -F /mnt/image
+         loop 51 /mnt/image
+         mount tmpfs none /srv
+         mkdir /srv/inner
+         mountloop 51 ext4 /srv/inner
+         program /srv/inner/x
+         sleep 300
+         sleep 2000
+         exec /srv/inner/x",
+        "",
+        "/srv/inner/x",
+    );
+}
+
+#[test]
+fn a_btrfs_image() {
+    if !has("mkfs.btrfs") {
+        return;
+    }
+    denied(
+        "try detach /mnt
+         try detach /dev/shm/big
+         mkdir /dev/shm/big
+         mount tmpfs none /dev/shm/big size=256m
+         image /dev/shm/big/image 128
+         run mkfs.btrfs -q -f /dev/shm/big/image
+         loop 50 /dev/shm/big/image
+         mountloop 50 btrfs /mnt
+         program /mnt/x
+         sleep 300
+         exec /mnt/x",
+        "",
+        "/mnt/x",
+    );
+}
+
+#[test]
+fn a_squashfs_image() {
+    if !has("mksquashfs") {
+        return;
+    }
+    denied(
+        "mount tmpfs none /srv
+         program /srv/root/x
+         rm -rf /dev/shm/image
+         run mksquashfs /srv/root /dev/shm/image -quiet -no-progress
+         loop 50 /dev/shm/image
+         mountloop 50 squashfs /mnt
+         sleep 300
+         exec /mnt/x",
+        "/dev/shm/image/x",
+        "/mnt/x",
+    );
+}
+
+/// Not on tmpfs, from whose pages such a filesystem does not read.
+#[test]
+fn an_erofs_image_without_a_device() {
+    if !has("mkfs.erofs") {
+        return;
+    }
+    denied(
+        "mount tmpfs none /srv
+         program /srv/root/x
+         mkdir /run/sub
+         mount ramfs none /run/sub
+         run mkfs.erofs /run/sub/image /srv/root
+         mount erofs /run/sub/image /mnt
+         sleep 300
+         exec /mnt/x",
+        "/run/sub/image/x",
+        "/mnt/x",
+    );
+}
