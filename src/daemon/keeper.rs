@@ -15,6 +15,7 @@ use crate::policy::config::{Config, Extra, Level, SharedFilesystem, Unseen};
 use crate::policy::{Generation, Problem};
 use crate::record::{Log, Notice};
 use crate::sys::clock;
+use crate::watch::plan::Scope;
 use crate::watch::{links, plan};
 
 /// What may change.
@@ -116,12 +117,21 @@ impl Keeper {
 
     /// Sets the marks anew after mounts came or went.
     pub fn refresh_mounts(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        let put_in_force = |scope| {
-            let scope = Arc::new(scope);
-            shared.current.change(|live| live.scope = Arc::clone(&scope));
-        };
-        match self.marks.refresh(put_in_force) {
+        let result = self.marks.refresh(put_in_force(&self.shared));
+        self.take_changes(result);
+    }
+
+    /// Looks for the watched directories in other mount namespaces.
+    pub fn look_around(&mut self) {
+        let result = self.marks.look_around(put_in_force(&self.shared));
+        // What the last refresh could not read is not mended by this look.
+        if self.mounts_unreadable.is_none() || result.is_err() {
+            self.take_changes(result);
+        }
+    }
+
+    fn take_changes(&mut self, result: io::Result<Changed>) {
+        match result {
             Ok(changed) => {
                 self.mounts_unreadable = None;
                 self.tell_marks(&changed);
@@ -183,7 +193,10 @@ impl Keeper {
         let generation = load::policy(&config, Ownership::Checked)?;
         let users = load::users();
         let rules = generation.rules().len();
-        self.marks.watch(links::resolve(&config.watch.directories), watch_settings(&config));
+        let directories = links::resolve(&config.watch.directories);
+        if let Err(error) = self.marks.watch(directories, watch_settings(&config), config.watch.containers) {
+            self.mounts_unreadable = Some(error);
+        }
         self.config = config;
         self.generation_number += 1;
         self.loaded = Timestamp(clock::realtime());
@@ -237,6 +250,15 @@ impl Keeper {
                 .sink
                 .notice(&Notice::LeftOut { directory: mark.path.as_os_str().as_bytes(), reason: &reason });
         }
+    }
+}
+
+/// Puts a scope in force for every decision from now on.
+fn put_in_force(shared: &Arc<Shared<Log>>) -> impl FnMut(Scope) + use<> {
+    let shared = Arc::clone(shared);
+    move |scope| {
+        let scope = Arc::new(scope);
+        shared.current.change(|live| live.scope = Arc::clone(&scope));
     }
 }
 

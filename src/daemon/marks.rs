@@ -1,7 +1,8 @@
 //! Keeps the group's marks as the mount table asks: at start, when a mount comes or goes, and after a reload.
 //!
 //! What each mark should be is planned in [`crate::watch::plan`], which is pure; here the plan is carried out, and what
-//! the kernel refused is kept as a problem until it holds.
+//! the kernel refused is kept as a problem until it holds. The watched directories of other mount namespaces are found by
+//! [`crate::watch::namespaces`] and marked through the descriptors that it hands out.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,6 +14,7 @@ use crate::notify::{self, Group};
 use crate::sys::clock;
 use crate::watch::links::Directories;
 use crate::watch::mounts::MountTable;
+use crate::watch::namespaces::Namespaces;
 use crate::watch::place::{self, View};
 use crate::watch::plan::{self, Change, Inputs, Mark, Plan, Scope, Settings};
 use crate::watch::storage;
@@ -26,6 +28,11 @@ pub struct Marks {
     settings: Settings,
     plan: Plan,
     held: Vec<Held>,
+    /// The table that the plan was made from.
+    table: MountTable,
+    /// Other mount namespaces; `None` where they are not watched.
+    namespaces: Option<Namespaces>,
+    foreign: Vec<Held>,
 }
 
 /// One mark and how it fares.
@@ -55,16 +62,76 @@ pub struct Changed {
 const ATTEMPTS: usize = 5;
 
 impl Marks {
-    /// No marks yet; [`Marks::refresh`] sets them.
+    /// No marks, and nothing to watch yet: [`Marks::watch`] says what, [`Marks::refresh`] sets them.
     #[must_use]
-    pub fn new(group: Arc<Group>, view: View, directories: Directories, settings: Settings) -> Self {
-        Self { group, view, directories, settings, plan: Plan::empty(), held: Vec::new() }
+    pub fn new(group: Arc<Group>, view: View) -> Self {
+        Self {
+            group,
+            view,
+            directories: Directories::default(),
+            settings: Settings::default(),
+            plan: Plan::empty(),
+            held: Vec::new(),
+            table: MountTable::default(),
+            namespaces: None,
+            foreign: Vec::new(),
+        }
     }
 
-    /// Watches other directories, or in another way, from the next refresh on.
-    pub fn watch(&mut self, directories: Directories, settings: Settings) {
+    /// What to watch, and how, from the next refresh on; `containers`: in other mount namespaces too.
+    ///
+    /// # Errors
+    /// Our own namespaces can't be told, so that others could not be told from them.
+    pub fn watch(
+        &mut self,
+        directories: Directories,
+        settings: Settings,
+        containers: bool,
+    ) -> io::Result<()> {
+        self.namespaces = if containers { Some(Namespaces::new(&directories)?) } else { None };
         self.directories = directories;
         self.settings = settings;
+        Ok(())
+    }
+
+    /// Looks for the watched directories in other mount namespaces, where they are watched: what is new there is marked.
+    /// Cheap where nothing has changed.
+    ///
+    /// # Errors
+    /// The namespaces can't be listed; the marks stay as they are.
+    pub fn look_around(&mut self, mut put_in_force: impl FnMut(Scope)) -> io::Result<Changed> {
+        let mut changed = Changed::default();
+        let Some(namespaces) = &mut self.namespaces else { return Ok(changed) };
+        let scan = namespaces.scan(&self.table)?;
+        if scan.changed {
+            let known = namespaces.foreign();
+            let is_there = |held: &Held| known.iter().any(|foreign| foreign.device == held.mark.device);
+            changed.dropped =
+                self.foreign.extract_if(.., |held| !is_there(held)).map(|held| held.mark).collect();
+            let table = std::mem::take(&mut self.table);
+            self.follow(&table, &mut put_in_force, &mut changed);
+            self.table = table;
+        }
+        for found in scan.found {
+            let refused = self.group.mark(kind(&found.mark), &place::path_of(&found.fd)).err();
+            if self.foreign.iter().any(|held| held.mark.device == found.mark.device && held.refused.is_none())
+            {
+                continue;
+            }
+            match &refused {
+                None => changed.added.push(found.mark.clone()),
+                Some(error) => changed.refused.push((found.mark.clone(), copy(error))),
+            }
+            self.foreign.retain(|held| held.mark.device != found.mark.device);
+            self.foreign.push(Held { mark: found.mark, since: Timestamp(clock::realtime()), refused });
+        }
+        Ok(changed)
+    }
+
+    /// The marks in other mount namespaces.
+    #[must_use]
+    pub fn foreign(&self) -> &[Held] {
+        &self.foreign
     }
 
     /// Reads the mount table and sets the marks that follow from it. `put_in_force` gets the scope after old marks are
@@ -77,7 +144,9 @@ impl Marks {
         let mut changed = Changed::default();
         for _ in 0..ATTEMPTS {
             let table = self.view.table()?;
-            if self.follow(&table, &mut put_in_force, &mut changed) {
+            let steady = self.follow(&table, &mut put_in_force, &mut changed);
+            self.table = table;
+            if steady {
                 break;
             }
         }
@@ -95,7 +164,7 @@ impl Marks {
             directories: &self.directories,
             mounts: table,
             stored: &storage::stored(table),
-            foreign: &[],
+            foreign: &self.namespaces.as_ref().map(Namespaces::foreign).unwrap_or_default(),
             settings: self.settings,
         };
         let next = plan::plan(&inputs, Some(&self.plan));
@@ -147,6 +216,7 @@ impl Marks {
     /// What fanotify_mark(2) says; events then go on coming until the group is closed.
     pub fn clear(&mut self) -> io::Result<()> {
         self.held.clear();
+        self.foreign.clear();
         self.group.unmark_all()
     }
 

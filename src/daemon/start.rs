@@ -174,7 +174,10 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
         sink: log,
     });
     let directories = links::resolve(&config.watch.directories);
-    let marks = Marks::new(Arc::clone(&group), view, directories, keeper::watch_settings(&config));
+    let mut marks = Marks::new(Arc::clone(&group), view);
+    marks
+        .watch(directories, keeper::watch_settings(&config), config.watch.containers)
+        .map_err(system("tell mount namespaces apart"))?;
     let answer_deadline = config.answer_deadline;
     let mut keeper = Keeper::new(Arc::clone(&shared), marks, config, config_file, options.mode);
     if let Some(end) = &predecessor {
@@ -194,6 +197,7 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
             return Err(error);
         }
     };
+    keeper.look_around();
     group.in_flight().set_stood();
     let keeper = Arc::new(Mutex::new(keeper));
     let inside = Inside::new(&keeper, &shared, &group, scheduling);

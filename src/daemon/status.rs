@@ -85,7 +85,7 @@ impl Inside {
             uptime_seconds: self.begun.elapsed().as_secs(),
             mode: mode(&keeper),
             problems: problems(&keeper),
-            marks: keeper.marks().held().iter().filter(|held| held.refused.is_none()).map(mark).collect(),
+            marks: marks(&keeper),
             left_out: keeper.marks().plan().left_out.iter().map(left_out).collect(),
             policy: policy(&keeper, &live),
             rules: rules(&live),
@@ -180,7 +180,8 @@ fn mode(keeper: &Keeper) -> ModeStatus {
 
 /// What only the guard itself knows not to hold; the rest follows from the other fields.
 fn problems(keeper: &Keeper) -> Vec<Shortfall> {
-    let refused = keeper.marks().held().iter().filter_map(|held| {
+    let all = keeper.marks().held().iter().chain(keeper.marks().foreign());
+    let refused = all.filter_map(|held| {
         let error = held.refused.as_ref()?;
         Some(Shortfall {
             what: format!("the kernel refused the mark on {}: {error}", shown(&held.mark.path)),
@@ -198,7 +199,16 @@ fn problems(keeper: &Keeper) -> Vec<Shortfall> {
     refused.chain(unread).chain(parent).collect()
 }
 
-fn mark(held: &Held) -> Mark {
+fn marks(keeper: &Keeper) -> Vec<Mark> {
+    let own = keeper.marks().held().iter().map(|held| {
+        let shared = held.mark.whole_filesystem_shared;
+        (held, if shared { "on a shared filesystem" } else { "in a watched directory" })
+    });
+    let foreign = keeper.marks().foreign().iter().map(|held| (held, "in another mount namespace"));
+    own.chain(foreign).filter(|(held, _)| held.refused.is_none()).map(|(held, why)| mark(held, why)).collect()
+}
+
+fn mark(held: &Held, reason: &str) -> Mark {
     let mark = &held.mark;
     Mark {
         path: shown(&mark.path),
@@ -211,8 +221,7 @@ fn mark(held: &Held) -> Mark {
         noexec: mark.noexec,
         nosuid: mark.nosuid,
         since: seconds(held.since),
-        reason: if mark.whole_filesystem_shared { "shared filesystem" } else { "in a watched directory" }
-            .to_owned(),
+        reason: reason.to_owned(),
     }
 }
 

@@ -57,6 +57,7 @@ impl Steward {
                 self.monitor.drain()?;
                 keep(&self.keeper).refresh_mounts();
             }
+            keep(&self.keeper).look_around();
             keep(&self.keeper).end_override();
             self.settle_late();
             self.look_at_parent();

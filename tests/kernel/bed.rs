@@ -126,8 +126,10 @@ impl Bed {
     /// Writes a configuration and returns its path.
     pub fn configure(&self, configuration: &str, watch: &str) -> PathBuf {
         let directory = self.directory.path().display();
+        // Other tests' namespaces are none of this guard's business, unless the test is about them.
+        let containers = if watch.contains("containers") { "" } else { "containers = false\n" };
         let text = format!(
-            "{configuration}\n[watch]\ncontainers = false\n{watch}\n\
+            "{configuration}\n[watch]\n{containers}{watch}\n\
              [log.file]\npath = \"{directory}/events.ndjson\"\n[log.syslog]\nenabled = false\n\
              [log.journal]\nenabled = false\n[log.audit]\nenabled = false\n\
              [control]\nsocket = \"{directory}/control.sock\"\n"

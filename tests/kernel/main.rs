@@ -15,6 +15,7 @@
 )]
 
 mod bed;
+mod containers;
 mod elf;
 mod evasions;
 mod helper;
