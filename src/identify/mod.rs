@@ -28,7 +28,7 @@ use self::outcome::SetId;
 use self::parse::status;
 use self::proc::Proc;
 use crate::event::{Attempt, Cause, Credentials, Fact, FileFacts, Object, Pid, Subject, Texts, Uid};
-use crate::sys::statx::{self, Want};
+use crate::sys::statx::{self, Stat, Want};
 use crate::sys::{namespaces, pidfd, statmount};
 use crate::watch::plan::{Placement, Scope};
 
@@ -133,11 +133,8 @@ impl Identifier {
             self.files.find_inside(asking, &mut self.aside, file, self.directories.iter(), object);
             self.directories.clear();
         }
-        if let Fact::Known(facts) = &object.file {
-            let inner = object.inner.as_ref().map(Vec::as_slice);
-            if scope.name(facts.device, inner, &mut object.names) == Placement::Outside {
-                return Placement::Outside;
-            }
+        if self.place(thread, file, scope, object) == Placement::Outside {
+            return Placement::Outside;
         }
         subject::identify(&self.proc, self.features, thread, &mut self.text, subject);
         self.predict(thread, file, subject, object);
@@ -149,23 +146,61 @@ impl Identifier {
     /// two could make up a path that never was.
     ///
     /// Looks several times, and in our own mount namespace at the name itself: the very file must stand there (one
-    /// without a name cannot). `false` for an unknown place. Does not block.
+    /// without a name cannot). `false` for an unknown place. Does not block. Costs about as much as
+    /// [`Identifier::essential`] twice; where the answer would be the same with the place unknown, it is not needed.
     pub fn confirm(&mut self, file: BorrowedFd<'_>, attempt: &Attempt) -> bool {
         let object = &attempt.object;
         let (Some(inner), Some(facts)) = (object.inner.known(), object.file.known()) else { return false };
         let thread = attempt.subject.thread.known().map(|Pid(id)| *id);
+        let Some(stat) = self.steady(LOOKS, thread, file, object) else { return false };
+        object.deleted == Fact::Known(true)
+            || self.files.stands(&stat, facts.device, inner, object.names.iter())
+    }
+
+    /// Names the file, and says whether it is in a watched directory.
+    fn place(
+        &mut self,
+        thread: Option<i32>,
+        file: BorrowedFd<'_>,
+        scope: &Scope,
+        object: &mut Object,
+    ) -> Placement {
+        let Fact::Known(FileFacts { device, .. }) = object.file else { return Placement::Inside };
+        let inner = object.inner.as_ref().map(Vec::as_slice);
+        let placement = scope.name(device, inner, &mut object.names);
+        // What is outside runs unrecorded, so whoever moves mounts must not make it seem so. Our root's mount cannot be
+        // moved, and most of what is outside is on that.
+        if placement == Placement::Inside
+            || self.files.is_at_our_root()
+            || self.steady(LOOKS_OUTSIDE, thread, file, object).is_some()
+        {
+            return placement;
+        }
+        object.inner = Fact::Unknown(Cause::Unsteady);
+        object.names.clear();
+        scope.name(device, Fact::Unknown(Cause::Unsteady), &mut object.names)
+    }
+
+    /// Looks again, `looks` times: the file's facts if it is where `object` says each time.
+    fn steady(
+        &mut self,
+        looks: usize,
+        thread: Option<i32>,
+        file: BorrowedFd<'_>,
+        object: &Object,
+    ) -> Option<Stat> {
         let asking = Asking { proc: &self.proc, features: self.features, thread };
+        let inner = object.inner.known()?;
         let mut last = None;
-        for _ in 0..LOOKS {
-            let Ok(stat) = statx::of(file, self.features.mount_id()) else { return false };
+        for _ in 0..looks {
+            let stat = statx::of(file, self.features.mount_id()).ok()?;
             let look = self.files.look(asking, &mut self.aside, file, &stat, &mut self.seen, &mut self.inner);
             if look.inner.is_err() || self.inner != *inner || look.deleted != object.deleted {
-                return false;
+                return None;
             }
             last = Some(stat);
         }
-        let deleted = object.deleted == Fact::Known(true);
-        last.is_some_and(|stat| deleted || self.files.stands(&stat, facts.device, inner, object.names.iter()))
+        last
     }
 
     /// The user and the group after the exec.
@@ -303,6 +338,8 @@ fn forget(attempt: &mut Attempt) {
     *sha256 = Fact::Unread;
 }
 
-/// How often [`Identifier::confirm`] looks. Each look is two questions in turn; to deceive it, the mover would have
+/// How often a place is looked at again. Each look is two questions in turn; to deceive it, the mover would have
 /// to be in step with all of them.
 const LOOKS: usize = 4;
+/// The same where the place is only to be outside.
+const LOOKS_OUTSIDE: usize = 2;

@@ -32,6 +32,8 @@ pub(super) struct Files {
     /// The mount's root and point, as they were a moment ago.
     root: Vec<u8>,
     point: Vec<u8>,
+    /// That mount is in our own namespace.
+    ours: bool,
     /// The mount namespaces in which mounts were found, the last one first.
     spaces: Vec<Space>,
 }
@@ -82,6 +84,7 @@ impl Files {
             answer: vec![0; 4096],
             root: Vec::with_capacity(256),
             point: Vec::with_capacity(256),
+            ours: false,
             spaces: vec![Space::Own],
         })
     }
@@ -185,6 +188,11 @@ impl Files {
         Look { seen: path, inner: place, deleted, id: super::proc::fact(id), mount }
     }
 
+    /// Whether the mount that was looked at last is a whole filesystem at the root of our own mount namespace.
+    pub(super) fn is_at_our_root(&self) -> bool {
+        self.ours && self.root == b"/" && self.point == b"/"
+    }
+
     /// Whether a file stands at one of `names` in our own mount namespace that is this very file; where its
     /// superblock is not in our namespace there is nothing to be seen, and the answer is yes.
     pub(super) fn stands<'n>(
@@ -265,6 +273,7 @@ impl Files {
             }
         }
         let mount = statmount::parse(&self.answer).ok_or(Cause::Unsupported)?;
+        self.ours = space == Space::Own;
         replace(&mut self.root, mount.root);
         replace(&mut self.point, mount.point);
         let (major, minor) = mount.device;
@@ -286,8 +295,10 @@ impl Files {
     fn read_table(&mut self, asking: Asking<'_>, id: u64) -> Result<Mounted, Cause> {
         asking.proc.read_own(c"thread-self/mountinfo", TABLE_LIMIT, &mut self.answer)?;
         if let Some(mounted) = self.line(id) {
+            self.ours = true;
             return Ok(mounted);
         }
+        self.ours = false;
         let thread = asking.thread.ok_or(Cause::Unsupported)?;
         // The caller's table counts from its root, and the descriptor's path from that of its namespace. Were they
         // not the same, a chroot could be chosen so that a path seems to lie below another directory.

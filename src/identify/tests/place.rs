@@ -485,7 +485,7 @@ mod confirm {
                     }
                 });
                 let mut identifier = Identifier::new().unwrap();
-                let (mut attempt, end) = (Attempt::default(), Instant::now() + Duration::from_millis(500));
+                let (mut attempt, end) = (Attempt::default(), Instant::now() + Duration::from_millis(1000));
                 while Instant::now() < end {
                     identifier.essential(own_thread(), file.as_fd(), &Scope::default(), &mut attempt);
                     let Some(inner) = attempt.object.inner.known() else { continue };

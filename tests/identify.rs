@@ -1,0 +1,129 @@
+//! Identity and scope together: what lies outside every watched directory of a larger filesystem, and what only seems to.
+//!
+//! Each test has a thread with a mount namespace and a tmpfs of its own; nothing is marked. Without root each says that
+//! it was skipped, and fails where `CI` is set.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use shmguard::event::{Attempt, Fact};
+use shmguard::identify::Identifier;
+use shmguard::watch::links::resolve;
+use shmguard::watch::mounts::MountTable;
+use shmguard::watch::plan::{Inputs, Placement, Scope, Settings, SharedFilesystem, plan};
+use std::fs::{self, File};
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Runs a test in a mount namespace of its own, with a tmpfs at the directory that it is given.
+fn in_own_namespace(test: impl FnOnce(&Path) + Send + 'static) {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: this test needs root");
+        assert!(std::env::var_os("CI").is_none(), "this test needs root");
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let base = place.path().canonicalize().unwrap();
+    let thread = std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        tmpfs(&base);
+        test(&base);
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn tmpfs(at: &Path) {
+    mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+}
+
+fn program(at: &Path) -> File {
+    fs::create_dir_all(at.parent().unwrap()).unwrap();
+    fs::write(at, "").unwrap();
+    File::open(at).unwrap()
+}
+
+fn bound(from: &Path, to: PathBuf) -> PathBuf {
+    fs::create_dir_all(&to).unwrap();
+    mount(Some(from), &to, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+    to
+}
+
+/// The scope of one watched directory on a filesystem that holds more.
+fn scope(directory: &Path) -> Scope {
+    let mounts = MountTable::parse(&fs::read("/proc/thread-self/mountinfo").unwrap());
+    let directories = resolve(&[directory.to_path_buf()]);
+    let settings = Settings { shared_filesystem: SharedFilesystem::Mark, ..Settings::default() };
+    plan(&Inputs { directories: &directories, mounts: &mounts, loops: &[], foreign: &[], settings }, None)
+        .scope
+}
+
+#[test]
+fn what_lies_outside_the_watched_directory_is_told_apart_however_it_is_mounted() {
+    in_own_namespace(|base| {
+        let watched = base.join("watched");
+        let (inside, outside) = (program(&watched.join("x")), program(&base.join("other/x")));
+        let scope = scope(&watched);
+        let (mut identifier, mut attempt) = (Identifier::new().unwrap(), Attempt::default());
+        let mut place = |file: &File, attempt: &mut Attempt| {
+            identifier.essential(nix::unistd::gettid().as_raw(), file.as_fd(), &scope, attempt)
+        };
+        assert_eq!(place(&inside, &mut attempt), Placement::Inside);
+        let name = watched.join("x");
+        assert_eq!(attempt.object.names.first(), Some(name.as_os_str().as_encoded_bytes()));
+        assert!(attempt.subject.user.known().is_some());
+        assert_eq!(place(&outside, &mut attempt), Placement::Outside);
+        assert!(attempt.object.names.is_empty() && attempt.subject.thread.is_unread());
+        // Under another name each stays what it is.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let seems_outside = bound(&watched, elsewhere.path().join("o"));
+        assert_eq!(place(&File::open(seems_outside.join("x")).unwrap(), &mut attempt), Placement::Inside);
+        let seems_inside = bound(&base.join("other"), watched.join("i"));
+        assert_eq!(place(&File::open(seems_inside.join("x")).unwrap(), &mut attempt), Placement::Outside);
+    });
+}
+
+/// With the file at /one/watched/x and the mount point /one/watched, which never were at the same time, it would be /x.
+#[test]
+fn a_mount_that_moves_all_the_time_gets_nothing_outside() {
+    in_own_namespace(|base| {
+        let one = base.join("one");
+        fs::create_dir_all(one.join("watched")).unwrap();
+        let below = File::open(one.join("watched")).unwrap();
+        tmpfs(&one);
+        let file = program(&one.join("watched/x"));
+        let scope = scope(&one.join("watched"));
+        let stop = AtomicBool::new(false);
+        let (mut looks, mut unsteady) = (0, 0);
+        std::thread::scope(|threads| {
+            let stop = &stop;
+            threads.spawn(move || {
+                let below = PathBuf::from(format!("/proc/self/fd/{}", below.as_raw_fd()));
+                while !stop.load(Ordering::Relaxed) {
+                    mount(Some(&one), &below, None::<&str>, MsFlags::MS_MOVE, None::<&str>).unwrap();
+                    let nested = one.join("watched");
+                    mount(Some(&nested), &one, None::<&str>, MsFlags::MS_MOVE, None::<&str>).unwrap();
+                }
+            });
+            let (mut identifier, mut attempt) = (Identifier::new().unwrap(), Attempt::default());
+            let end = Instant::now() + Duration::from_millis(1500);
+            let mut outside = 0;
+            while Instant::now() < end {
+                let thread = nix::unistd::gettid().as_raw();
+                let placement = identifier.essential(thread, file.as_fd(), &scope, &mut attempt);
+                outside += usize::from(placement == Placement::Outside);
+                unsteady += usize::from(matches!(attempt.object.inner, Fact::Unknown(_)));
+                looks += 1;
+            }
+            stop.store(true, Ordering::Relaxed);
+            assert_eq!(outside, 0, "of {looks}");
+        });
+        eprintln!("{unsteady} of {looks} places were unsteady");
+    });
+}
