@@ -17,7 +17,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The mounted filesystems that lie in files or directories of others, as far as the mark on those does not see what is
-/// run from them: on loop devices, their partitions and what device mapper puts on them, and on old kernels overlays.
+/// run from them: on loop devices, their partitions and what device mapper puts on them, in files without a device, and on
+/// old kernels overlays.
 /// What cannot be found out is left away. Does not block on a network filesystem, unless a link leads there.
 #[must_use]
 pub fn stored(table: &MountTable) -> Vec<Stored> {
@@ -31,16 +32,46 @@ pub fn stored(table: &MountTable) -> Vec<Stored> {
 }
 
 fn loops(table: &MountTable) -> Vec<Stored> {
-    let devices: BTreeSet<Device> =
-        table.mounts().iter().map(|mount| mount.device).filter(|device| device.major != 0).collect();
+    let pairs: BTreeSet<(Device, Device)> = table
+        .mounts()
+        .iter()
+        .flat_map(|mount| blocks(mount).into_iter().map(|block| (mount.device, block)))
+        .collect();
     let mut loops = Vec::new();
-    for device in devices {
-        let directory = PathBuf::from(format!("/sys/dev/block/{device}"));
+    for (device, block) in pairs {
+        let directory = PathBuf::from(format!("/sys/dev/block/{block}"));
         for (path, on) in files(&directory, 0) {
             loops.push(Stored { device, on, path });
         }
     }
+    for mount in table.mounts().iter().filter(|mount| is_file_backed(mount)) {
+        loops.push(Stored { device: mount.device, on: None, path: mount.source.clone() });
+    }
     loops
+}
+
+/// The block devices of a filesystem. One that can have several (btrfs, bcachefs) has a device number of its own, and
+/// names them as its source.
+fn blocks(mount: &Mount) -> Vec<Device> {
+    if mount.device.major != 0 {
+        return vec![mount.device];
+    }
+    if is_remote(&mount.fs_type) {
+        return Vec::new();
+    }
+    let node = |path: &[u8]| {
+        // Device files only, for any user can mount a filesystem of their own and call its source what they like.
+        let path = path.starts_with(b"/dev/").then(|| Path::new(OsStr::from_bytes(path)))?;
+        let (major, minor) =
+            sys::mounts::block_number(sys::mounts::open_path_through(path).ok()?.as_fd()).ok()?;
+        Some(Device { major, minor })
+    };
+    mount.source.split(|byte| *byte == b':').filter_map(node).collect()
+}
+
+/// EROFS reads from a file without a device between (Linux 6.12); the kernel opened what it names as its source.
+fn is_file_backed(mount: &Mount) -> bool {
+    mount.device.major == 0 && mount.fs_type == b"erofs" && mount.source.starts_with(b"/")
 }
 
 /// The layers of an overlay, as far as their paths still lead to a directory: they were written by whoever mounted it, in

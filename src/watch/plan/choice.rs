@@ -190,7 +190,9 @@ impl<'a> Groups<'a> {
                 let Some(name) = self.lies_in(one, inputs, targets) else { continue };
                 let (root, layer) = (self.root == Some(one.device), self.layers.contains(&one.device));
                 let Some(group) = self.groups.get_mut(&one.device) else { continue };
-                if root || layer || group.choice == Choice::Whole {
+                // One that kept its mark has its name, too, after what it lies in: something may lie in it.
+                let named = !group.inside.is_empty() || !group.parts.is_empty();
+                if root || layer || (group.choice == Choice::Whole && named) {
                     continue;
                 }
                 group.choice = Choice::Whole;

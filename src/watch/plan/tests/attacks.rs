@@ -212,6 +212,17 @@ fn an_image_kept_in_a_watched_filesystem_is_watched_wherever_it_is_mounted() {
 }
 
 #[test]
+fn an_image_in_an_image_is_watched_also_when_it_is_mounted_later() {
+    let outer = Stored { device: Device { major: 7, minor: 3 }, on: None, path: b"/dev/shm/a.img".to_vec() };
+    let inner = Stored { device: Device { major: 7, minor: 4 }, on: None, path: b"/mnt/b.img".to_vec() };
+    let first = systemd_and("45 28 7:3 / /mnt rw - ext4 /dev/loop3 rw\n");
+    let second = format!("{first}46 28 7:4 / /opt/x rw - ext4 /dev/loop4 rw\n");
+    let before = Host { stored: vec![outer.clone()], ..Host::debian() }.plan(&first, None);
+    let after = Host { stored: vec![outer, inner], ..Host::debian() }.plan(&second, Some(&before));
+    assert!(marks(&after).contains(&"filesystem 7:4 /opt/x".to_owned()), "{:?}", marks(&after));
+}
+
+#[test]
 fn a_hidden_bind_is_told_and_marked_once_it_is_seen() {
     let bind = "45 26 254:1 /home /run/x rw - ext4 /dev/vda1 rw\n";
     let hidden = systemd_and(&format!("{bind}46 45 0:46 / /run/x rw - tmpfs t rw\n"));
