@@ -114,7 +114,7 @@ wait $loop
 read -r ran tried </tmp/let-through
 echo "      $tried execs, $ran of them ran"
 check "no exec ran because of a restart or a kill" test "$ran" = 0
-check "status tells the take-overs" says 'take-overs         1' shmguard status
+check "status tells the take-overs" says '"take_overs": 1,' shmguard status --json
 systemctl stop shmguard
 shmguard status >/dev/null 2>&1
 check "stopped, status exits with 69" test $? = 69
