@@ -165,7 +165,21 @@ impl Keeper {
             (Instant::now() + time, Timestamp(clock::realtime().saturating_add(nanoseconds)))
         });
         self.override_mode = Some(Override { mode, until });
+        self.marks.group().in_flight().set_mode(Some((mode, until.map(|(_, at)| at.0))));
         self.put_mode_in_force(by);
+    }
+
+    /// Takes over the mode that somebody set on a guard before this one, if its time is not up.
+    pub fn inherit_mode(&mut self) {
+        let Some((mode, until)) = self.marks.group().in_flight().mode() else { return };
+        let now = clock::realtime();
+        let until = match until {
+            Some(until) if until <= now => return self.marks.group().in_flight().set_mode(None),
+            Some(until) => Some((Instant::now() + Duration::from_nanos(until - now), Timestamp(until))),
+            None => None,
+        };
+        self.override_mode = Some(Override { mode, until });
+        self.put_mode_in_force("it was set on the guard before this one");
     }
 
     /// Ends a mode whose time is up; returns how long it still holds.
@@ -174,6 +188,7 @@ impl Keeper {
         let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
         if left.is_none() {
             self.override_mode = None;
+            self.marks.group().in_flight().set_mode(None);
             self.put_mode_in_force("its time was up");
         }
         left

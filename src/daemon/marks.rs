@@ -128,6 +128,12 @@ impl Marks {
         Ok(changed)
     }
 
+    /// The group that carries the marks.
+    #[must_use]
+    pub fn group(&self) -> &Group {
+        &self.group
+    }
+
     /// The marks in other mount namespaces.
     #[must_use]
     pub fn foreign(&self) -> &[Held] {

@@ -181,6 +181,7 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
     let answer_deadline = config.answer_deadline;
     let mut keeper = Keeper::new(Arc::clone(&shared), marks, config, config_file, options.mode);
     if let Some(end) = &predecessor {
+        keeper.inherit_mode();
         // The scope first: what waits in the group is judged as soon as the reader has it.
         keeper.refresh_mounts();
         settle_left_over(&group, &shared, end);

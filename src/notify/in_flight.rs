@@ -4,8 +4,8 @@
 //! decides who answers when two threads could: the one that claims the slot. A slot's number is the number of the
 //! event's descriptor, because that is how the kernel matches an answer (fanotify_user.c, process_access_response).
 //!
-//! The table begins with a slot about the group itself: what the kernel gave it, and how many events were read from it.
-//! Each further slot is four words: state, thread, device, inode. The state is 0 (free) or
+//! The table begins with words about the group itself: what the kernel gave it, how many events were read from it, and
+//! what a successor must know of the guard. After them come the slots. A slot is four words: state, thread, device, inode. The state is 0 (free) or
 //! `time read (nanoseconds since boot) << 2 | deny << 1 | claimed`.
 
 use std::io;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Features;
-use crate::event::{Device, Pid, Response, Uid};
+use crate::event::{Device, Mode, Pid, Response, Uid};
 use crate::sys::shared::Words;
 
 /// What a slot says of an event.
@@ -42,10 +42,15 @@ pub struct InFlight {
 /// for a process with this many open files, and is then answered without a slot.
 const SLOTS: usize = 4096;
 const WORDS: usize = 4;
-/// The words of the table: the group's own slot, then those of events.
-const LENGTH: usize = (1 + SLOTS) * WORDS;
+/// The group's own words: features, events read, sender of the last signal, whether a guard has stood, mode, its end.
+const ABOUT: usize = 8;
+/// The words of the table.
+const LENGTH: usize = ABOUT + SLOTS * WORDS;
 const CLAIMED: u64 = 1;
 const DENY: u64 = 2;
+const MODE_SET: u64 = 1;
+const MODE_PREVENT: u64 = 2;
+const MODE_ENDS: u64 = 4;
 
 impl InFlight {
     /// A new, empty table.
@@ -96,7 +101,7 @@ impl InFlight {
 
     /// Notes, for the process that reads, who sent the signal that it gets next from us.
     pub fn note_sender(&self, sender: Pid, user: Uid) {
-        if let Some([_, _, from, _]) = self.about() {
+        if let Some([_, _, from, ..]) = self.about() {
             from.store(u64::from(sender.0.cast_unsigned()) << 32 | u64::from(user.0), Ordering::Release);
         }
     }
@@ -104,14 +109,14 @@ impl InFlight {
     /// Who sent the last signal that was handed on.
     #[must_use]
     pub fn sender(&self) -> Option<(Pid, Uid)> {
-        let word = self.about().map_or(0, |[_, _, from, _]| from.load(Ordering::Acquire));
+        let word = self.about().map_or(0, |[_, _, from, ..]| from.load(Ordering::Acquire));
         let half = |word: u64| u32::try_from(word & 0xffff_ffff).unwrap_or(0);
         (word != 0).then(|| (Pid(half(word >> 32).cast_signed()), Uid(half(word))))
     }
 
     /// Notes that a guard stands on this group: its marks are in place.
     pub fn set_stood(&self) {
-        if let Some([_, _, _, stood]) = self.about() {
+        if let Some([_, _, _, stood, ..]) = self.about() {
             stood.store(1, Ordering::Release);
         }
     }
@@ -119,7 +124,31 @@ impl InFlight {
     /// A guard has stood on this group.
     #[must_use]
     pub fn has_stood(&self) -> bool {
-        self.about().is_some_and(|[_, _, _, stood]| stood.load(Ordering::Acquire) != 0)
+        self.about().is_some_and(|[_, _, _, stood, ..]| stood.load(Ordering::Acquire) != 0)
+    }
+
+    /// Notes a mode that somebody set, so that it survives us: until this time (nanoseconds since the epoch), or for good.
+    pub fn set_mode(&self, mode: Option<(Mode, Option<u64>)>) {
+        let Some([_, _, _, _, word, end, ..]) = self.about() else { return };
+        let (flags, until) = match mode {
+            None => (0, 0),
+            Some((mode, until)) => {
+                let prevent = if mode == Mode::Prevent { MODE_PREVENT } else { 0 };
+                (MODE_SET | prevent | if until.is_some() { MODE_ENDS } else { 0 }, until.unwrap_or(0))
+            }
+        };
+        end.store(until, Ordering::Relaxed);
+        word.store(flags, Ordering::Release);
+    }
+
+    /// The mode that somebody set, and when it ends.
+    #[must_use]
+    pub fn mode(&self) -> Option<(Mode, Option<u64>)> {
+        let [_, _, _, _, word, end, ..] = self.about()?;
+        let flags = word.load(Ordering::Acquire);
+        let mode = if flags & MODE_PREVENT == 0 { Mode::Audit } else { Mode::Prevent };
+        let until = (flags & MODE_ENDS != 0).then(|| end.load(Ordering::Relaxed));
+        (flags & MODE_SET != 0).then_some((mode, until))
     }
 
     /// How long the oldest event that is not answered has waited at `now` (nanoseconds since boot).
@@ -196,7 +225,7 @@ impl InFlight {
     /// How many events are read and not answered.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.words.words().chunks_exact(WORDS).skip(1).filter(|slot| busy(slot)).count()
+        self.left_over().count()
     }
 
     /// Every event that is read and not answered, claimed or not: what a predecessor left.
@@ -223,12 +252,12 @@ impl InFlight {
     }
 
     fn slot(&self, number: RawFd) -> Option<&[AtomicU64; WORDS]> {
-        let start = usize::try_from(number).ok()?.checked_add(1)?.checked_mul(WORDS)?;
+        let start = usize::try_from(number).ok()?.checked_mul(WORDS)?.checked_add(ABOUT)?;
         self.words.words().get(start..)?.first_chunk()
     }
 
-    /// The group's own words: features, events read, who sent the last signal, whether a guard ever stood.
-    fn about(&self) -> Option<&[AtomicU64; WORDS]> {
+    /// The group's own words.
+    fn about(&self) -> Option<&[AtomicU64; ABOUT]> {
         self.words.words().first_chunk()
     }
 }
@@ -237,10 +266,6 @@ impl AsFd for InFlight {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.words.as_fd()
     }
-}
-
-fn busy(slot: &[AtomicU64]) -> bool {
-    slot.first().is_some_and(|state| state.load(Ordering::Acquire) != 0)
 }
 
 fn deny_bit(response: Response) -> u64 {
@@ -309,6 +334,18 @@ mod tests {
         assert!(table.claim(5));
         table.set_fallback(5, Response::Deny);
         assert_eq!(table.left_over().next().unwrap().fallback, Response::Allow);
+    }
+
+    #[test]
+    fn a_mode_that_somebody_set_survives_in_the_table() {
+        let table = table();
+        assert_eq!(table.mode(), None);
+        for set in [Some((Mode::Prevent, Some(7))), Some((Mode::Audit, None)), None] {
+            table.set_mode(set);
+            let copy = InFlight::adopt(table.as_fd().try_clone_to_owned().unwrap()).unwrap();
+            assert_eq!(copy.mode(), set);
+        }
+        assert_eq!(table.count(), 0);
     }
 
     #[test]

@@ -105,6 +105,22 @@ fn a_stop_through_the_parent_names_who_asked_for_it() {
 }
 
 #[test]
+fn a_mode_that_was_set_for_a_time_survives_a_crash_and_a_reload() {
+    bed(|bed| {
+        let program = bed.program("/dev/shm/x");
+        let guard = bed.supervised("mode = \"audit\"\n");
+        assert_eq!(guard.ask(&["mode", "prevent", "--for", "1h"]).1, Some(0));
+        assert_eq!(exec(&program), Exec::Denied);
+        let worker = guard.worker();
+        kill(worker, Signal::SIGKILL).unwrap();
+        wait_until("another worker stands", || has_new_worker(&guard, worker));
+        assert_eq!(exec(&program), Exec::Denied);
+        assert_eq!(guard.ask(&["reload"]).1, Some(0));
+        assert_eq!(exec(&program), Exec::Denied);
+    });
+}
+
+#[test]
 fn a_worker_that_cannot_start_is_not_started_again() {
     bed(|bed| {
         let config = bed.configure("mode = \"audit\"\n", "directories = [\"/nonexistent\"]");
