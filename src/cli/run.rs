@@ -53,7 +53,8 @@ fn status(error: &StartError) -> u8 {
             exit::NO_PERMISSION
         }
         StartError::Privileges(_) => exit::OS,
-        StartError::Group(NotifyError::NoFanotify | NotifyError::NoPermissionEvents) => exit::UNAVAILABLE,
+        StartError::Group(NotifyError::NoFanotify | NotifyError::NoPermissionEvents)
+        | StartError::SwitchedOff => exit::UNAVAILABLE,
         StartError::Busy { .. } => exit::BUSY,
         StartError::Group(NotifyError::Failed(_))
         | StartError::Marks(_)

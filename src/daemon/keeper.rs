@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::last_good;
 use super::load::{self, Ownership};
 use super::marks::{Changed, Marks};
 use super::pipeline::Shared;
+use crate::control::status::ModeSource;
 use crate::decide::Settings;
 use crate::event::{Mode, Timestamp};
-use crate::policy::config::{Config, Extra, Level, SharedFilesystem, Unseen};
+use crate::policy::config::{Config, Extra, Level, OnBadPolicy, SharedFilesystem, Unseen};
 use crate::policy::{Generation, Problem};
 use crate::record::{Log, Notice};
 use crate::sys::clock;
@@ -25,7 +27,7 @@ pub struct Keeper {
     marks: Marks,
     config: Config,
     config_file: Option<PathBuf>,
-    forced_mode: Option<Mode>,
+    forced_mode: Option<(Mode, ModeSource)>,
     override_mode: Option<Override>,
     generation_number: u64,
     loaded: Timestamp,
@@ -51,7 +53,7 @@ impl Keeper {
         marks: Marks,
         config: Config,
         config_file: Option<PathBuf>,
-        forced_mode: Option<Mode>,
+        forced_mode: Option<(Mode, ModeSource)>,
     ) -> Self {
         Self {
             shared,
@@ -111,7 +113,7 @@ impl Keeper {
 
     /// The mode that somebody set, the one of the command line, and the configuration's.
     #[must_use]
-    pub fn modes(&self) -> (Option<Override>, Option<Mode>, Mode) {
+    pub fn modes(&self) -> (Option<Override>, Option<(Mode, ModeSource)>, Mode) {
         (self.override_mode, self.forced_mode, self.config.mode)
     }
 
@@ -147,13 +149,13 @@ impl Keeper {
     pub fn reload(&mut self) -> Result<String, Vec<Problem>> {
         let result = self.read_again();
         match &result {
-            Ok(_) => self.failed_reload = None,
-            Err(problems) => {
-                let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                self.shared.sink.notice(&Notice::ReloadFailed { problems: &told });
-                let first = told.into_iter().next().unwrap_or_default();
-                self.failed_reload = Some((Timestamp(clock::realtime()), first));
+            Ok(_) => {
+                self.failed_reload = None;
+                if self.config.on_bad_policy == OnBadPolicy::LastGood {
+                    self.keep_policy();
+                }
             }
+            Err(problems) => self.note_failed_reload(problems),
         }
         result
     }
@@ -167,6 +169,28 @@ impl Keeper {
         self.override_mode = Some(Override { mode, until });
         self.marks.group().in_flight().set_mode(Some((mode, until.map(|(_, at)| at.0))));
         self.put_mode_in_force(by);
+    }
+
+    /// Keeps the policy in force for a start with a bad one.
+    pub fn keep_policy(&self) {
+        if let Err(error) = last_good::keep(&self.config) {
+            let text = format!("the policy could not be kept for a start with a bad one: {error}");
+            self.shared.sink.notice(&Notice::Other { action: "policy-not-kept", text: &text, failed: true });
+        }
+    }
+
+    /// Notes that the policy could not be read, and that the last good one stands in its place.
+    pub fn note_bad_policy(&mut self, problems: &[Problem]) {
+        if !problems.is_empty() {
+            self.note_failed_reload(problems);
+        }
+    }
+
+    fn note_failed_reload(&mut self, problems: &[Problem]) {
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        self.shared.sink.notice(&Notice::ReloadFailed { problems: &told });
+        let first = told.into_iter().next().unwrap_or_default();
+        self.failed_reload = Some((Timestamp(clock::realtime()), first));
     }
 
     /// Takes over the mode that somebody set on a guard before this one, if its time is not up.
@@ -279,8 +303,8 @@ fn put_in_force(shared: &Arc<Shared<Log>>) -> impl FnMut(Scope) + use<> {
 
 /// The mode that holds: what somebody set, else the command line's, else the configuration's.
 #[must_use]
-pub fn mode_in_force(config: &Config, forced: Option<Mode>, set: Option<Override>) -> Mode {
-    set.map(|set| set.mode).or(forced).unwrap_or(config.mode)
+pub fn mode_in_force(config: &Config, forced: Option<(Mode, ModeSource)>, set: Option<Override>) -> Mode {
+    set.map(|set| set.mode).or(forced.map(|(mode, _)| mode)).unwrap_or(config.mode)
 }
 
 /// What failures lead to, as configured.

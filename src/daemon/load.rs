@@ -168,7 +168,7 @@ fn files(path: &Path, ownership: Ownership) -> Result<Vec<PathBuf>, Problem> {
 /// The longest text that is read: far above any policy, far below our memory.
 const LONGEST: u64 = 16 * 1024 * 1024;
 
-fn read(path: &Path, ownership: Ownership) -> Result<String, Problem> {
+pub(super) fn read(path: &Path, ownership: Ownership) -> Result<String, Problem> {
     let cannot = |error: &io::Error| Problem::of_file(path, format!("cannot be read: {error}"));
     let metadata = fs::metadata(path).map_err(|error| cannot(&error))?;
     if !metadata.is_file() {

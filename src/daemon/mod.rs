@@ -9,6 +9,7 @@
 
 pub mod counters;
 pub mod keeper;
+mod last_good;
 mod leave;
 pub mod live;
 pub mod load;

@@ -10,6 +10,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::counters::Counters;
 use super::keeper::{self, Keeper};
+use super::last_good;
 use super::leave::leave;
 use super::live::{self, Current, Live};
 use super::load::{self, Ownership};
@@ -22,11 +23,12 @@ use super::steward::{Steward, describe, keep};
 use super::supervised::{self, Inherited, Role};
 use super::threads::{Seat, Threads, serve_control};
 use crate::control::server::{self, Listener};
+use crate::control::status::ModeSource;
 use crate::decide;
 use crate::event::{Failure, Mode, Settled};
 use crate::identify::IdentifyError;
 use crate::notify::{Group, InFlight, NotifyError, Waiting};
-use crate::policy::config::{Config, Level};
+use crate::policy::config::{Config, Level, OnBadPolicy};
 use crate::policy::{Generation, Problem};
 use crate::privileges::{self, PrivilegeError};
 use crate::record::{Host, Log, Notice, RecordError};
@@ -69,6 +71,8 @@ pub enum StartError {
     Busy(server::Error),
     /// The control socket could not be made.
     Control(server::Error),
+    /// The kernel's command line says `shmguard.mode=off`.
+    SwitchedOff,
     /// Who executes can't be found out on this host.
     Identify(IdentifyError),
     /// The operating system refused something else.
@@ -114,6 +118,10 @@ struct Prepared {
     config: Config,
     config_file: Option<PathBuf>,
     generation: Generation,
+    /// What is wrong with the policy in whose place the last good one stands.
+    bad_policy: Vec<Problem>,
+    /// The mode that stands above the configuration's, and what set it.
+    forced_mode: Option<(Mode, ModeSource)>,
 }
 
 impl Prepared {
@@ -121,8 +129,27 @@ impl Prepared {
         let (config, config_file) =
             load::config(options.config.as_deref(), Ownership::Checked).map_err(StartError::Problems)?;
         keeper::refuse_unavailable(&config, config_file.as_deref()).map_err(StartError::Problems)?;
-        let generation = load::policy(&config, Ownership::Checked).map_err(StartError::Problems)?;
-        Ok(Self { config, config_file, generation })
+        let forced_mode = forced_mode(options)?;
+        let (generation, bad_policy) = match load::policy(&config, Ownership::Checked) {
+            Ok(generation) => (generation, Vec::new()),
+            Err(problems) if config.on_bad_policy == OnBadPolicy::LastGood => match last_good::load() {
+                Ok(generation) => (generation, problems),
+                Err(more) => return Err(StartError::Problems(problems.into_iter().chain(more).collect())),
+            },
+            Err(problems) => return Err(StartError::Problems(problems)),
+        };
+        Ok(Self { config, config_file, generation, bad_policy, forced_mode })
+    }
+}
+
+/// `shmguard.mode=` on the kernel's command line is the way out for a host that does not boot: it stands above all.
+fn forced_mode(options: &Options) -> Result<Option<(Mode, ModeSource)>, StartError> {
+    let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    match line.split_whitespace().rev().find_map(|word| word.strip_prefix("shmguard.mode=")) {
+        Some("off") => Err(StartError::SwitchedOff),
+        Some("audit") => Ok(Some((Mode::Audit, ModeSource::KernelCommandLine))),
+        Some("prevent") => Ok(Some((Mode::Prevent, ModeSource::KernelCommandLine))),
+        Some(_) | None => Ok(options.mode.map(|mode| (mode, ModeSource::CommandLine))),
     }
 }
 
@@ -140,7 +167,7 @@ fn handed_over() -> io::Result<Option<Inherited>> {
 
 /// One guard, from its group to its end.
 fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<u8, StartError> {
-    let Prepared { config, config_file, generation } = prepared;
+    let Prepared { config, config_file, generation, bad_policy, forced_mode } = prepared;
     let Inherited { group, predecessor } = inherited;
     // First of all signals: one that comes while we start must end us in order.
     let signals = Signals::new().map_err(system("take over signals"))?;
@@ -163,7 +190,7 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
         current: Current::new(Live {
             hits: live::hits(&generation, None),
             generation: Arc::new(generation),
-            mode: keeper::mode_in_force(&config, options.mode, None),
+            mode: keeper::mode_in_force(&config, forced_mode, None),
             settings: keeper::settings(&config),
             full_evidence: config.evidence.level == Level::Full,
             audit: group.features().audit,
@@ -179,7 +206,9 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
         .watch(directories, keeper::watch_settings(&config), config.watch.containers)
         .map_err(system("tell mount namespaces apart"))?;
     let answer_deadline = config.answer_deadline;
-    let mut keeper = Keeper::new(Arc::clone(&shared), marks, config, config_file, options.mode);
+    let keeps_policy = config.on_bad_policy == OnBadPolicy::LastGood;
+    let mut keeper = Keeper::new(Arc::clone(&shared), marks, config, config_file, forced_mode);
+    keeper.note_bad_policy(&bad_policy);
     if let Some(end) = &predecessor {
         keeper.inherit_mode();
         // The scope first: what waits in the group is judged as soon as the reader has it.
@@ -214,6 +243,9 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
         taken_over: predecessor.is_some(),
     });
     tell_left_out(&keep(&keeper), &shared.sink);
+    if keeps_policy && bad_policy.is_empty() {
+        keep(&keeper).keep_policy();
+    }
     say("ready");
     service.ready(&format!("{mode} mode, {placed} filesystems guarded, {rules} rules"));
     let supervised = options.supervise.then(nix::unistd::getppid);
@@ -327,6 +359,9 @@ impl fmt::Display for StartError {
                 })
             }
             Self::Marks(error) => write!(f, "no filesystem could be marked: {error}"),
+            Self::SwitchedOff => f.write_str(
+                "switched off by shmguard.mode=off on the kernel's command line; nothing is guarded",
+            ),
             Self::Log(error) => error.fmt(f),
             Self::Busy(error) | Self::Control(error) => error.fmt(f),
             Self::Identify(error) => error.fmt(f),

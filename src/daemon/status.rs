@@ -161,7 +161,7 @@ fn features(group: &Group) -> BTreeMap<String, bool> {
 
 fn mode(keeper: &Keeper) -> ModeStatus {
     let (set, forced, configured) = keeper.modes();
-    let after = forced.unwrap_or(configured);
+    let after = forced.map_or(configured, |(mode, _)| mode);
     match set {
         Some(set) => ModeStatus {
             current: set.mode,
@@ -173,7 +173,7 @@ fn mode(keeper: &Keeper) -> ModeStatus {
             current: after,
             until: None,
             then: None,
-            source: if forced.is_some() { ModeSource::CommandLine } else { ModeSource::Configuration },
+            source: forced.map_or(ModeSource::Configuration, |(_, source)| source),
         },
     }
 }

@@ -148,6 +148,7 @@ impl Bed {
         let stderr = File::create(self.path("stderr")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_shmguard"));
         command
+            .env("STATE_DIRECTORY", self.directory.path())
             .arg("run")
             .args(flags)
             .arg("--config")

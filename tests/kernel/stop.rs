@@ -139,6 +139,31 @@ fn mistakes_in_configuration_and_policy_end_with_78_and_their_place() {
 }
 
 #[test]
+fn a_bad_policy_at_start_falls_back_to_the_last_good_one_where_that_is_wanted() {
+    bed(|bed| {
+        let program = bed.program("/dev/shm/tool");
+        let policy = bed.path("policy.toml");
+        let rule =
+            "[[rule]]\nid = \"tool\"\neffect = \"allow\"\nwhen = 'process.executable == \"/dev/shm/tool\"'\n";
+        fs::write(&policy, rule).unwrap();
+        let configuration = format!(
+            "mode = \"prevent\"\non_bad_policy = \"last-good\"\npolicy = [\"{}\"]\n",
+            policy.display()
+        );
+        drop(bed.guard(&configuration));
+        fs::write(&policy, "[[rule]]\nid = 3\n").unwrap();
+        let guard = bed.guard(&configuration);
+        assert_eq!(exec(&program), Exec::Ran(0));
+        let (status, code, _) = guard.ask(&["status"]);
+        assert_eq!(code, Some(1));
+        assert!(status.contains("policy.toml:1"), "{status}");
+        drop(guard);
+        let strict = configuration.replace("last-good", "fail");
+        assert!(refused(bed, &strict, 78).contains("policy.toml:1"));
+    });
+}
+
+#[test]
 fn a_policy_that_others_can_write_or_that_is_not_roots_is_refused() {
     bed(|bed| {
         let policy = bed.path("policy.toml");
