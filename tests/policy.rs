@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use shmguard::decide::try_case;
-use shmguard::event::Timestamp;
+use shmguard::event::{Field, Groups, Timestamp};
 use shmguard::policy::{Generation, Source, cases, compile};
 use std::collections::BTreeSet;
 use std::fs;
@@ -72,4 +72,55 @@ fn every_shipped_file_compiles_without_a_warning_and_has_cases() {
 fn all_exceptions_can_stand_together_in_front_of_the_embedded_policy() {
     let generation = generation(&files("policy/exceptions"), true);
     assert_eq!(generation.rules().last().unwrap().about.id, "shm-exec-root");
+}
+
+/// The list of fields in the manual, from the program's table.
+fn fields_for_the_manual() -> String {
+    const READ: [(Groups, &str); 11] = [
+        (Groups::PRIVILEGES, "privileges"),
+        (Groups::PREVIOUS, "previous"),
+        (Groups::PARENT, "parent"),
+        (Groups::ARGUMENTS, "arguments"),
+        (Groups::LOGIN, "login"),
+        (Groups::CGROUP, "cgroup"),
+        (Groups::DIRECTORY, "directory"),
+        (Groups::HASH, "hash"),
+        (Groups::LEADERS, "leaders"),
+        (Groups::NAMESPACES, "namespaces"),
+        (Groups::COMMAND_LINES, "command lines"),
+    ];
+    let mut text = String::new();
+    for field in Field::ALL {
+        let row = field.row();
+        let read: Vec<_> =
+            READ.iter().filter(|(group, _)| row.groups.intersects(*group)).map(|(_, name)| *name).collect();
+        let read = if read.is_empty() { "nothing".to_owned() } else { read.join(", ") };
+        let unknown = match field.unknown_when() {
+            usual if usual.contains("has ended") => String::new(),
+            unknown => format!(" Unknown: {unknown}."),
+        };
+        let source = row.source.replace('-', "\\-");
+        let name = row.name.replace('-', "\\-");
+        text.push_str(&format!(
+            ".TP\n.BR {name} \" ({})\"\n{}{source}.\nReads {read}.{unknown}\n",
+            row.kind.name(),
+            // A line that begins with a dot or a quote would be a request.
+            if source.starts_with(['.', '\'']) { "\\&" } else { "" },
+        ));
+    }
+    text
+}
+
+#[test]
+fn the_manual_lists_every_field_as_the_program_knows_it() {
+    let file = "docs/man/shmguard-rules.5";
+    let manual = fs::read_to_string(file).unwrap();
+    let (before, rest) = manual.split_once(".\\\" fields begin\n").unwrap();
+    let (listed, after) = rest.split_once(".\\\" fields end\n").unwrap();
+    let wanted = fields_for_the_manual();
+    if std::env::var_os("SHMGUARD_WRITE_MANUAL").is_some() {
+        fs::write(file, format!("{before}.\\\" fields begin\n{wanted}.\\\" fields end\n{after}")).unwrap();
+    } else {
+        assert_eq!(listed, wanted, "SHMGUARD_WRITE_MANUAL=1 cargo test --test policy writes it anew");
+    }
 }
