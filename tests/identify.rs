@@ -8,7 +8,7 @@
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use shmguard::event::{Attempt, Fact};
+use shmguard::event::{Attempt, Cause, Fact};
 use shmguard::identify::Identifier;
 use shmguard::watch::links::resolve;
 use shmguard::watch::mounts::MountTable;
@@ -16,7 +16,8 @@ use shmguard::watch::plan::{Inputs, Placement, Scope, Settings, SharedFilesystem
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Runs a test in a mount namespace of its own, with a tmpfs at the directory that it is given.
@@ -59,8 +60,8 @@ fn bound(from: &Path, to: PathBuf) -> PathBuf {
 fn scope(directory: &Path) -> Scope {
     let mounts = MountTable::parse(&fs::read("/proc/thread-self/mountinfo").unwrap());
     let directories = resolve(&[directory.to_path_buf()]);
-    let settings = Settings { shared_filesystem: SharedFilesystem::Mark, ..Settings::default() };
-    plan(&Inputs { directories: &directories, mounts: &mounts, loops: &[], foreign: &[], settings }, None)
+    let settings = Settings { shared_filesystem: SharedFilesystem::Mark };
+    plan(&Inputs { directories: &directories, mounts: &mounts, stored: &[], foreign: &[], settings }, None)
         .scope
 }
 
@@ -85,45 +86,115 @@ fn what_lies_outside_the_watched_directory_is_told_apart_however_it_is_mounted()
         let seems_outside = bound(&watched, elsewhere.path().join("o"));
         assert_eq!(place(&File::open(seems_outside.join("x")).unwrap(), &mut attempt), Placement::Inside);
         let seems_inside = bound(&base.join("other"), watched.join("i"));
-        assert_eq!(place(&File::open(seems_inside.join("x")).unwrap(), &mut attempt), Placement::Outside);
+        let file = File::open(seems_inside.join("x")).unwrap();
+        assert_eq!(place(&file, &mut attempt), Placement::Outside);
+        // As in the layers of an overlay: through a mount that is in no table.
+        nix::mount::umount2(&seems_inside, nix::mount::MntFlags::MNT_DETACH).unwrap();
+        assert_eq!(place(&file, &mut attempt), Placement::Outside);
+    });
+}
+
+/// A thread in a mount namespace of its own, which waits until this is dropped.
+struct Stranger<T> {
+    id: i32,
+    made: T,
+    release: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<T: Send + 'static> Stranger<T> {
+    /// `keeps_doing` is done again and again, with what `prepares` has made.
+    fn that(prepares: impl FnOnce() -> (T, Box<dyn FnMut()>) + Send + 'static) -> Self {
+        let (tell, told) = channel();
+        let (release, wait): (_, Receiver<()>) = channel();
+        let thread = std::thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNS).unwrap();
+            mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+                .unwrap();
+            let (made, mut keeps_doing) = prepares();
+            tell.send((nix::unistd::gettid().as_raw(), made)).unwrap();
+            while wait.try_recv() == Err(TryRecvError::Empty) {
+                keeps_doing();
+            }
+        });
+        let (id, made) = told.recv().unwrap();
+        Self { id, made, release: Some(release), thread: Some(thread) }
+    }
+}
+
+impl<T> Drop for Stranger<T> {
+    fn drop(&mut self) {
+        drop(self.release.take());
+        drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+#[test]
+fn another_namespace_sees_the_same_inside_and_outside() {
+    in_own_namespace(|base| {
+        let watched = base.join("watched");
+        drop((program(&watched.join("x")), program(&base.join("other/x"))));
+        // Under two names, of which the caller takes either.
+        fs::hard_link(base.join("other/x"), base.join("other/y")).unwrap();
+        let scope = scope(&watched);
+        let from = base.to_path_buf();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let to = elsewhere.path().join("e");
+        let stranger = Stranger::that(move || {
+            let to = bound(&from, to);
+            let open = |name: &str| File::open(to.join(name)).unwrap();
+            let idle = || std::thread::sleep(Duration::from_millis(1));
+            ([open("watched/x"), open("other/x"), open("other/y")], Box::new(idle))
+        });
+        let (mut identifier, mut attempt) = (Identifier::new().unwrap(), Attempt::default());
+        let places = stranger
+            .made
+            .each_ref()
+            .map(|file| identifier.essential(stranger.id, file.as_fd(), &scope, &mut attempt));
+        assert_eq!(places, [Placement::Inside, Placement::Outside, Placement::Outside]);
     });
 }
 
 /// With the file at /one/watched/x and the mount point /one/watched, which never were at the same time, it would be /x.
 #[test]
-fn a_mount_that_moves_all_the_time_gets_nothing_outside() {
+fn a_mount_that_a_stranger_moves_all_the_time_gets_nothing_outside() {
     in_own_namespace(|base| {
         let one = base.join("one");
         fs::create_dir_all(one.join("watched")).unwrap();
-        let below = File::open(one.join("watched")).unwrap();
         tmpfs(&one);
-        let file = program(&one.join("watched/x"));
+        drop(program(&one.join("watched/x")));
+        // Another file stands where it seems to be.
+        drop(program(&one.join("x")));
         let scope = scope(&one.join("watched"));
-        let stop = AtomicBool::new(false);
-        let (mut looks, mut unsteady) = (0, 0);
-        std::thread::scope(|threads| {
-            let stop = &stop;
-            threads.spawn(move || {
-                let below = PathBuf::from(format!("/proc/self/fd/{}", below.as_raw_fd()));
-                while !stop.load(Ordering::Relaxed) {
-                    mount(Some(&one), &below, None::<&str>, MsFlags::MS_MOVE, None::<&str>).unwrap();
-                    let nested = one.join("watched");
-                    mount(Some(&nested), &one, None::<&str>, MsFlags::MS_MOVE, None::<&str>).unwrap();
-                }
-            });
-            let (mut identifier, mut attempt) = (Identifier::new().unwrap(), Attempt::default());
-            let end = Instant::now() + Duration::from_millis(1500);
-            let mut outside = 0;
-            while Instant::now() < end {
-                let thread = nix::unistd::gettid().as_raw();
-                let placement = identifier.essential(thread, file.as_fd(), &scope, &mut attempt);
-                outside += usize::from(placement == Placement::Outside);
-                unsteady += usize::from(matches!(attempt.object.inner, Fact::Unknown(_)));
-                looks += 1;
-            }
-            stop.store(true, Ordering::Relaxed);
-            assert_eq!(outside, 0, "of {looks}");
+        let stranger = Stranger::that(move || {
+            let file = File::open(one.join("watched/x")).unwrap();
+            // The directory below the mount, in their namespace.
+            let (aside, nested) = (one.with_file_name("aside"), one.join("watched"));
+            fs::create_dir_all(&aside).unwrap();
+            let moved = |from: &Path, to: &Path| {
+                mount(Some(from), to, None::<&str>, MsFlags::MS_MOVE, None::<&str>).unwrap();
+            };
+            moved(&one, &aside);
+            let under = File::open(&nested).unwrap();
+            moved(&aside, &one);
+            let under_path = PathBuf::from(format!("/proc/self/fd/{}", under.as_raw_fd()));
+            let moves = move || {
+                let _open = &under;
+                moved(&one, &under_path);
+                moved(&nested, &one);
+            };
+            (file, Box::new(moves))
         });
+        let (mut identifier, mut attempt) = (Identifier::new().unwrap(), Attempt::default());
+        let end = Instant::now() + Duration::from_millis(1500);
+        let (mut looks, mut unsteady, mut outside) = (0, 0, 0);
+        while Instant::now() < end {
+            let placement = identifier.essential(stranger.id, stranger.made.as_fd(), &scope, &mut attempt);
+            outside += usize::from(placement == Placement::Outside);
+            unsteady += usize::from(attempt.object.inner == Fact::Unknown(Cause::Unsteady));
+            looks += 1;
+        }
         eprintln!("{unsteady} of {looks} places were unsteady");
+        assert_eq!(outside, 0, "of {looks}");
     });
 }

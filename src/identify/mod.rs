@@ -23,7 +23,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use self::aside::Aside;
-use self::object::{Asking, Files};
+use self::object::{Asking, Files, Whereabouts};
 use self::outcome::SetId;
 use self::parse::status;
 use self::proc::Proc;
@@ -127,13 +127,14 @@ impl Identifier {
         let thread = (thread > 0).then_some(thread);
         let asking = Asking { proc: &self.proc, features: self.features, thread };
         self.files.identify(asking, &mut self.aside, file, object);
+        let nowhere = object.inner.is_unknown();
         if let (Fact::Known(facts), Fact::Unknown(cause)) = (&object.file, &object.inner) {
             // Its names are then those of the watched directories of its superblock.
             scope.name(facts.device, Fact::Unknown(*cause), &mut self.directories);
             self.files.find_inside(asking, &mut self.aside, file, self.directories.iter(), object);
             self.directories.clear();
         }
-        if self.place(thread, file, scope, object) == Placement::Outside {
+        if self.place(nowhere, thread, file, scope, object) == Placement::Outside {
             return Placement::Outside;
         }
         subject::identify(&self.proc, self.features, thread, &mut self.text, subject);
@@ -157,9 +158,10 @@ impl Identifier {
             || self.files.stands(&stat, facts.device, inner, object.names.iter())
     }
 
-    /// Names the file, and says whether it is in a watched directory.
+    /// Names the file, and says whether it is in a watched directory. `nowhere`: its own mount did not tell its place.
     fn place(
         &mut self,
+        nowhere: bool,
         thread: Option<i32>,
         file: BorrowedFd<'_>,
         scope: &Scope,
@@ -168,12 +170,23 @@ impl Identifier {
         let Fact::Known(FileFacts { device, .. }) = object.file else { return Placement::Inside };
         let inner = object.inner.as_ref().map(Vec::as_slice);
         let placement = scope.name(device, inner, &mut object.names);
-        // What is outside runs unrecorded, so whoever moves mounts must not make it seem so. Our root's mount cannot be
-        // moved, and most of what is outside is on that.
-        if placement == Placement::Inside
-            || self.files.is_at_our_root()
-            || self.steady(LOOKS_OUTSIDE, thread, file, object).is_some()
-        {
+        let Some(inner) = object.inner.known().filter(|_| placement == Placement::Outside) else {
+            return placement;
+        };
+        // What is outside runs unrecorded, so whoever moves mounts must not make it seem so.
+        let is_there = match self.files.whereabouts() {
+            _ if nowhere => true,
+            Whereabouts::OurRoot => true,
+            Whereabouts::Ours => self.steady(LOOKS_OUTSIDE, thread, file, object).is_some(),
+            Whereabouts::Elsewhere => {
+                let asking = Asking { proc: &self.proc, features: self.features, thread };
+                scope.name(device, Fact::Unknown(Cause::Unsteady), &mut self.directories);
+                let there = self.files.stands_inside(asking, file, device, inner, self.directories.iter());
+                self.directories.clear();
+                there
+            }
+        };
+        if is_there {
             return placement;
         }
         object.inner = Fact::Unknown(Cause::Unsteady);
@@ -341,5 +354,5 @@ fn forget(attempt: &mut Attempt) {
 /// How often a place is looked at again. Each look is two questions in turn; to deceive it, the mover would have
 /// to be in step with all of them.
 const LOOKS: usize = 4;
-/// The same where the place is only to be outside.
+/// The same for a place outside, on a mount of ours.
 const LOOKS_OUTSIDE: usize = 2;

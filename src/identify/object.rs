@@ -59,6 +59,17 @@ pub(super) struct Look {
     mount: Result<Mounted, Cause>,
 }
 
+/// Whose namespace a mount is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whereabouts {
+    /// A whole filesystem at the root of ours: nobody moves it.
+    OurRoot,
+    /// Ours: only the host's root moves it.
+    Ours,
+    /// Another one: its owner may be anybody.
+    Elsewhere,
+}
+
 #[derive(Clone, Copy)]
 struct Mounted {
     device: Device,
@@ -167,30 +178,49 @@ impl Files {
             }
         };
         let id = mount_id(asking.proc, file, stat);
-        let mount = match (stat.mount, id) {
-            (MountId::Unique(id), _) => match self.ask_kernel(asking, id) {
-                // From 6.8 to 6.10 the kernel tells of our own namespace only; the tables know the other kind of id.
-                Err(Cause::Unsupported) if !asking.features.foreign_statmount => {
-                    let recycled = statx::of(file, Want::Recycled).map_err(cause);
-                    match recycled.map(|stat| stat.mount) {
-                        Ok(MountId::Recycled(id)) => self.read_table(asking, id),
-                        Ok(MountId::Unique(_) | MountId::Unsaid) => Err(Cause::Unsupported),
-                        Err(cause) => Err(cause),
-                    }
-                }
-                asked => asked,
-            },
-            (_, Ok(id)) => self.read_table(asking, id),
-            (_, Err(cause)) => Err(cause),
-        };
+        let mount = id.and_then(|_| self.mount(asking, file, stat));
         let place = Place { root: &self.root, point: &self.point };
         let place = mount.and(shown).and_then(|shown| inner::path(shown, place, inner));
         Look { seen: path, inner: place, deleted, id: super::proc::fact(id), mount }
     }
 
-    /// Whether the mount that was looked at last is a whole filesystem at the root of our own mount namespace.
-    pub(super) fn is_at_our_root(&self) -> bool {
-        self.ours && self.root == b"/" && self.point == b"/"
+    /// Where the mount that was looked at last is.
+    pub(super) fn whereabouts(&self) -> Whereabouts {
+        match (self.ours, self.root == b"/" && self.point == b"/") {
+            (true, true) => Whereabouts::OurRoot,
+            (true, false) => Whereabouts::Ours,
+            (false, _) => Whereabouts::Elsewhere,
+        }
+    }
+
+    /// Whether this very file stands at `inner` of the superblock, seen through the mount that our own namespace has at
+    /// one of `directories`.
+    pub(super) fn stands_inside<'n>(
+        &mut self,
+        asking: Asking<'_>,
+        file: BorrowedFd<'_>,
+        superblock: Device,
+        inner: &[u8],
+        directories: impl Iterator<Item = &'n [u8]>,
+    ) -> bool {
+        let Ok(stat) = statx::of(file, Want::Nothing) else { return false };
+        for directory in directories {
+            let Ok(found) = open_cached(directory) else { continue };
+            let Ok(of) = statx::of(found.as_fd(), asking.features.mount_id()) else { continue };
+            let (Ok(mounted), true) = (self.mount(asking, found.as_fd(), &of), self.ours) else { continue };
+            let root = self.root.strip_suffix(b"/").unwrap_or(&self.root);
+            let point = self.point.strip_suffix(b"/").unwrap_or(&self.point);
+            let Some(below) = inner.strip_prefix(root).filter(|below| below.starts_with(b"/")) else {
+                continue;
+            };
+            if mounted.device == superblock
+                && at(&[point, below].concat())
+                    .is_ok_and(|there| (there.device, there.inode) == (stat.device, stat.inode))
+            {
+                return true;
+            }
+        }
+        false
     }
 
     /// Whether a file stands at one of `names` in our own mount namespace that is this very file; where its
@@ -218,6 +248,25 @@ impl Files {
             ours = Some(ours.unwrap_or(false) || same);
         }
         ours == Some(false)
+    }
+
+    /// The mount of the descriptor.
+    fn mount(&mut self, asking: Asking<'_>, file: BorrowedFd<'_>, stat: &Stat) -> Result<Mounted, Cause> {
+        let MountId::Unique(id) = stat.mount else {
+            let id = mount_id(asking.proc, file, stat)?;
+            return self.read_table(asking, id);
+        };
+        match self.ask_kernel(asking, id) {
+            // From 6.8 to 6.10 the kernel tells of our own namespace only; the tables know the other kind of id.
+            Err(Cause::Unsupported) if !asking.features.foreign_statmount => {
+                let recycled = statx::of(file, Want::Recycled).map_err(cause)?;
+                match recycled.mount {
+                    MountId::Recycled(id) => self.read_table(asking, id),
+                    MountId::Unique(_) | MountId::Unsaid => Err(Cause::Unsupported),
+                }
+            }
+            asked => asked,
+        }
     }
 
     /// The path of the descriptor.
