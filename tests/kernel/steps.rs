@@ -46,6 +46,7 @@ type Done = Result<(), Box<dyn std::error::Error>>;
 fn take(words: &[&str]) -> Done {
     match *words {
         ["unshare", flags] => unshare(flags)?,
+        ["unshare", flags, "wide"] => unshare_wide(flags)?,
         ["enter", pid, kinds] => enter(pid, kinds)?,
         ["fork"] => relay_child(),
         ["wait"] => wait_for_word()?,
@@ -202,9 +203,12 @@ fn identity(words: &[&str]) -> Done {
             call(libc::SYS_setgroups, &[0, 0])?;
             call(libc::SYS_setresgid, &[id(uid)?; 3])?;
             call(libc::SYS_setresuid, &[id(uid)?; 3])?;
+            // So that this process may still write its own tables of ids.
+            call(libc::SYS_prctl, &[4, 1])?;
         }
         ["user", uid, "inheritable", capability] => user_with(uid, capability, false)?,
         ["user", uid, "ambient", capability] => user_with(uid, capability, true)?,
+        ["capabilities_of", capability] => raise_ambient(capability.parse()?)?,
         ["nonewprivs"] => nix::sys::prctl::set_no_new_privs()?,
         ["noroot"] => drop(call(libc::SYS_prctl, &[28, 0b1111])?),
         ["dropbounding"] => {
@@ -264,6 +268,23 @@ fn unshare(flags: &str) -> Done {
     if all.contains(CloneFlags::CLONE_NEWNS) {
         mount(None, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
     }
+    Ok(())
+}
+
+/// A user namespace in which the first 65536 ids are those of the host, which only root can make.
+fn unshare_wide(flags: &str) -> Done {
+    let (mut unshared, mut tell) = std::io::pipe()?;
+    let parent = std::process::id();
+    let Some(child) = fork() else {
+        unshared.read_exact(&mut [0])?;
+        for table in ["uid_map", "gid_map"] {
+            fs::write(format!("/proc/{parent}/{table}"), "0 0 65536")?;
+        }
+        end(0);
+    };
+    nix::sched::unshare(flags.chars().map(namespace).fold(CloneFlags::empty(), CloneFlags::union))?;
+    tell.write_all(b"x")?;
+    assert_eq!(relay(child), 0);
     Ok(())
 }
 
@@ -484,14 +505,22 @@ fn user_with(uid: &str, capability: &str, ambient: bool) -> Done {
     call(libc::SYS_prctl, &[8, 1])?;
     call(libc::SYS_setresgid, &[id(uid)?; 3])?;
     call(libc::SYS_setresuid, &[id(uid)?; 3])?;
+    if ambient { raise_ambient(capability) } else { keep_capability(capability) }
+}
+
+/// Keeps one capability, effective, permitted and inheritable.
+fn keep_capability(capability: u32) -> Done {
     // Version 3, this thread; two words each of effective, permitted, inheritable.
     let header = [0x2008_0522_u32, 0];
     let set = [1_u32 << capability; 3];
     let data = [set[0], set[1], set[2], 0, 0, 0];
     call(libc::SYS_capset, &[header.as_ptr().addr(), data.as_ptr().addr()])?;
-    if ambient {
-        call(libc::SYS_prctl, &[47, 2, usize::try_from(capability)?, 0, 0])?;
-    }
+    Ok(())
+}
+
+fn raise_ambient(capability: u32) -> Done {
+    keep_capability(capability)?;
+    call(libc::SYS_prctl, &[47, 2, usize::try_from(capability)?, 0, 0])?;
     Ok(())
 }
 
