@@ -7,7 +7,9 @@
 
 mod calls;
 mod descriptors;
+mod exceptions;
 mod files;
+mod gaps;
 mod identity;
 mod images;
 mod kernel_started;

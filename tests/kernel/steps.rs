@@ -60,6 +60,11 @@ fn take(words: &[&str]) -> Done {
 
 fn files(words: &[&str]) -> Done {
     match *words {
+        ["background", program, ref arguments @ ..] => {
+            let mut command = std::process::Command::new(program);
+            crate::bed::die_with_parent(&mut command);
+            drop(command.args(arguments).spawn()?);
+        }
         // Need not succeed.
         ["try", ref rest @ ..] => drop(take(rest)),
         ["run", program, ref arguments @ ..] => {
@@ -242,6 +247,7 @@ fn execute(words: &[&str]) {
         ["injected", path] => injected(path),
         ["mapfile", path] => execve(&map_file(path)),
         ["sysv"] => execve(&map_sysv()),
+        ["anonymous"] => execve(&map_anonymous()),
         _ => panic!("no such step: {words:?}"),
     };
     match result {
@@ -734,8 +740,25 @@ fn map_sysv() -> String {
     let segment = call(libc::SYS_shmget, &[0, 4096, 0o700]).unwrap();
     let address = call(libc::SYS_shmat, &[segment, 0, 0]).unwrap();
     call(libc::SYS_shmctl, &[segment, 0, 0]).unwrap();
+    fill(address)
+}
+
+fn map_anonymous() -> String {
+    let size = std::num::NonZeroUsize::new(4096).unwrap();
+    let protection = nix::sys::mman::ProtFlags::PROT_READ | nix::sys::mman::ProtFlags::PROT_WRITE;
+    let flags = nix::sys::mman::MapFlags::MAP_SHARED;
+    // SAFETY: a fresh mapping at a place of the kernel's choosing.
+    let at = unsafe { nix::sys::mman::mmap_anonymous(None, size, protection, flags) }.unwrap();
+    let path = fill(at.as_ptr().expose_provenance());
+    // What cannot be executed is made so through its name.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    path
+}
+
+/// Puts a program into the memory at this address, and names it.
+fn fill(address: usize) -> String {
     let program = elf::program();
-    // SAFETY: the segment was just attached there, 4096 bytes, for us alone.
+    // SAFETY: 4096 bytes were just mapped there, for us alone.
     let memory =
         unsafe { std::slice::from_raw_parts_mut(std::ptr::with_exposed_provenance_mut(address), 4096) };
     memory[..program.len()].copy_from_slice(&program);
