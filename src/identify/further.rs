@@ -223,7 +223,8 @@ impl Identifier {
 
     /// Whether the new program holds capabilities that its user does not give it.
     ///
-    /// Mostly it does not, and two cheap questions show it: the file's attribute, and capget(2), for what is not both
+    /// Those of a child user namespace are worth nothing outside it, where its maker has them all: they do not count.
+    /// Mostly there are none, and two cheap questions show it: the file's attribute, and capget(2), for what is not both
     /// permitted and inheritable cannot be ambient. Only otherwise is status read.
     fn gain(&mut self, thread: Result<i32, Cause>, file: BorrowedFd<'_>, attempt: &mut Attempt) {
         let Attempt { subject, object, .. } = attempt;
@@ -242,6 +243,11 @@ impl Identifier {
                 }
             },
         };
+        if let (Fact::Known(true), Ok(id)) = (&subject.gains_privilege, thread)
+            && self.is_in_child_namespace(id)
+        {
+            subject.gains_privilege = Fact::Known(false);
+        }
     }
 
     /// The caller's sets, as exactly as the answer needs them.

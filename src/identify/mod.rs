@@ -25,7 +25,7 @@ use std::sync::Arc;
 use self::aside::Aside;
 use self::object::{Asking, Files, Whereabouts};
 use self::outcome::SetId;
-use self::parse::status;
+use self::parse::{id_map, status};
 use self::proc::Proc;
 use crate::event::{Attempt, Cause, Credentials, Fact, FileFacts, Object, Pid, Subject, Texts, Uid};
 use crate::sys::statx::{self, Stat, Want};
@@ -42,6 +42,8 @@ pub struct Identifier {
     features: Features,
     aside: Aside,
     environment: bool,
+    /// The number of our own user namespace.
+    user_namespace: Option<u64>,
     /// Whatever is being read.
     text: Vec<u8>,
     /// The two paths of [`Identifier::confirm`].
@@ -85,13 +87,16 @@ impl Identifier {
     /// The same, using no more of the kernel than `features`: older kernels are tested on newer ones with it.
     pub fn with(features: Features) -> Result<Self, IdentifyError> {
         let proc = Proc::open().map_err(|error| IdentifyError::Open { path: "/proc", error })?;
+        let mut text = Vec::with_capacity(4096);
+        let linked = proc.link(nix::unistd::gettid().as_raw(), "ns/user", &mut text);
         Ok(Self {
+            user_namespace: linked.ok().and_then(|()| parse::bracketed(&text)),
             proc: Arc::new(proc),
             files: Files::open()?,
             features,
             aside: Aside::default(),
             environment: false,
-            text: Vec::with_capacity(4096),
+            text,
             seen: Vec::with_capacity(4096),
             inner: Vec::with_capacity(4096),
             directories: Texts::default(),
@@ -279,8 +284,26 @@ impl Identifier {
         };
         match privileges {
             Some(privileges) if privileges.no_new_privs => SetId::Ignored,
+            Some(_) | None if thread.is_some_and(|id| self.is_unmapped(id, facts)) => SetId::Ignored,
             Some(_) | None => SetId::Honoured,
         }
+    }
+
+    /// Whether the file's owner or group has surely no id in the caller's user namespace. Each of these tables is
+    /// written once: one that is still empty says nothing.
+    fn is_unmapped(&mut self, thread: i32, facts: &FileFacts) -> bool {
+        let mut lacks = |table, id| {
+            let read = self.proc.read_all(thread, table, ID_MAP_LIMIT, &mut self.text);
+            read.is_ok() && id_map::shows(&self.text, id) == Some(false)
+        };
+        lacks("uid_map", facts.uid.0) || lacks("gid_map", facts.gid.0)
+    }
+
+    /// Whether the thread surely is in another user namespace than we are: what it may do there, it may not do here.
+    fn is_in_child_namespace(&mut self, thread: i32) -> bool {
+        let linked = self.proc.link(thread, "ns/user", &mut self.text);
+        let theirs = linked.ok().and_then(|()| parse::bracketed(&self.text));
+        theirs.is_some_and(|theirs| self.user_namespace.is_some_and(|ours| ours != theirs))
     }
 }
 
@@ -356,3 +379,5 @@ fn forget(attempt: &mut Attempt) {
 const LOOKS: usize = 4;
 /// The same for a place outside, on a mount of ours.
 const LOOKS_OUTSIDE: usize = 2;
+/// The kernel takes at most 340 lines.
+const ID_MAP_LIMIT: usize = 16 << 10;

@@ -11,11 +11,12 @@ use crate::event::{Credentials, FileFacts, Gid, Uid};
 /// What becomes of the set-id bits of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SetId {
-    /// They may count. They still do not where the mount is not of the caller's namespace, where owner or group have
-    /// no id in the caller's user namespace, or where it is traced by somebody who may not: all left out here. They
+    /// They may count. They still do not where the mount is not of the caller's namespace, or where it is traced by
+    /// somebody who may not: left out here. They
     /// do not on a `#!` script either, but its first bytes could change after we looked.
     Honoured,
-    /// They surely do not: none are set, the mount is nosuid, or the caller has set no_new_privs.
+    /// They surely do not: none are set, the mount is nosuid, the caller has set no_new_privs, or owner or group have
+    /// no id in the caller's user namespace.
     Ignored,
 }
 
@@ -54,7 +55,7 @@ pub(super) struct Sets {
 /// Whether the new program holds a capability that its user id alone does not give.
 ///
 /// Over-estimates: ambient capabilities are said to be kept also by a file that drops them (set-id, or with
-/// capabilities of its own), and those of a child user namespace count although they are worth nothing outside it.
+/// capabilities of its own).
 pub(super) fn gains(file: Option<FileCapabilities>, caller: &Sets) -> bool {
     let given = file.map_or(0, |file| {
         let given = file.permitted & caller.bounding | file.inheritable & caller.inheritable;

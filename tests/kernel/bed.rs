@@ -72,6 +72,10 @@ impl Bed {
     fn new() -> Self {
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        // Only what is the test's own can be written to: a step through a link or a bind must not reach the host's files.
+        mount(Some("/tmp"), "/tmp", None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+        let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        mount(None::<&str>, "/", None::<&str>, read_only, None::<&str>).unwrap();
         for path in ["/dev/shm", "/run"] {
             // What the host has there would be watched too, hidden as it is: a guard looks under the mounts.
             while umount2(path, MntFlags::MNT_DETACH).is_ok() {}

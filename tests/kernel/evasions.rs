@@ -7,7 +7,10 @@
 
 mod calls;
 mod descriptors;
+mod exceptions;
 mod files;
+mod gaps;
+mod identity;
 mod images;
 mod kernel_started;
 mod layers;
@@ -34,6 +37,42 @@ pub fn denied(steps: &str, name: &str, seen: &str) {
         let before = guard.attempts().len();
         assert_eq!(play_until_wait(&list).go_on(), Exec::Denied, "newer than the guard: {list}");
         check(&guard, before, &name, &seen);
+    });
+}
+
+/// The same, and the record says that it would have run as this user.
+#[track_caller]
+pub fn denied_as(steps: &str, name: &str, user: &str) {
+    let list = with_wait(steps);
+    let (name, user) = (name.to_owned(), user.to_owned());
+    bed(move |bed| {
+        proven(&list);
+        let older = play_until_wait(&list);
+        let guard = bed.prevent();
+        assert_eq!(older.go_on(), Exec::Denied, "older than the guard: {list}");
+        assert_eq!(play_until_wait(&list).go_on(), Exec::Denied, "newer than the guard: {list}");
+        check(&guard, 0, &name, "");
+        for record in guard.attempts() {
+            assert_eq!(record["user"]["id"], user.as_str(), "{record:#}");
+        }
+    });
+}
+
+/// A way that must not be denied, for it gives its user nothing; the record says as whom it ran.
+#[track_caller]
+pub fn allowed(steps: &str, user: &str) {
+    let list = with_wait(steps);
+    let user = user.to_owned();
+    bed(move |bed| {
+        proven(&list);
+        let guard = bed.prevent();
+        assert_eq!(play_until_wait(&list).go_on(), Exec::Ran(0), "{list}: {:#?}", guard.attempts());
+        let attempts = guard.attempts();
+        assert!(!attempts.is_empty(), "nothing was recorded");
+        for record in attempts {
+            assert_eq!(record["event"]["type"], serde_json::json!(["start"]), "{record:#}");
+            assert_eq!(record["user"]["id"], user.as_str(), "{record:#}");
+        }
     });
 }
 

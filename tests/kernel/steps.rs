@@ -46,6 +46,7 @@ type Done = Result<(), Box<dyn std::error::Error>>;
 fn take(words: &[&str]) -> Done {
     match *words {
         ["unshare", flags] => unshare(flags)?,
+        ["unshare", flags, "wide"] => unshare_wide(flags)?,
         ["enter", pid, kinds] => enter(pid, kinds)?,
         ["fork"] => relay_child(),
         ["wait"] => wait_for_word()?,
@@ -59,6 +60,11 @@ fn take(words: &[&str]) -> Done {
 
 fn files(words: &[&str]) -> Done {
     match *words {
+        ["background", program, ref arguments @ ..] => {
+            let mut command = std::process::Command::new(program);
+            crate::bed::die_with_parent(&mut command);
+            drop(command.args(arguments).spawn()?);
+        }
         // Need not succeed.
         ["try", ref rest @ ..] => drop(take(rest)),
         ["run", program, ref arguments @ ..] => {
@@ -67,7 +73,8 @@ fn files(words: &[&str]) -> Done {
         }
         ["mkdir", path] => fs::create_dir_all(path)?,
         ["rmdir", path] => fs::remove_dir(path)?,
-        ["touch", path] => drop(File::create(path)?),
+        // Never cut: a second round finds what the first has bound there, which can be the host's own program.
+        ["touch", path] => drop(fs::OpenOptions::new().create(true).append(true).open(path)?),
         ["program", path] => write_program(path, &elf::program(), 0o755)?,
         ["program", path, mode] => write_program(path, &elf::program(), u32::from_str_radix(mode, 8)?)?,
         #[cfg(target_arch = "x86_64")]
@@ -202,9 +209,12 @@ fn identity(words: &[&str]) -> Done {
             call(libc::SYS_setgroups, &[0, 0])?;
             call(libc::SYS_setresgid, &[id(uid)?; 3])?;
             call(libc::SYS_setresuid, &[id(uid)?; 3])?;
+            // So that this process may still write its own tables of ids.
+            call(libc::SYS_prctl, &[4, 1])?;
         }
         ["user", uid, "inheritable", capability] => user_with(uid, capability, false)?,
         ["user", uid, "ambient", capability] => user_with(uid, capability, true)?,
+        ["capabilities_of", capability] => raise_ambient(capability.parse()?)?,
         ["nonewprivs"] => nix::sys::prctl::set_no_new_privs()?,
         ["noroot"] => drop(call(libc::SYS_prctl, &[28, 0b1111])?),
         ["dropbounding"] => {
@@ -238,6 +248,7 @@ fn execute(words: &[&str]) {
         ["injected", path] => injected(path),
         ["mapfile", path] => execve(&map_file(path)),
         ["sysv"] => execve(&map_sysv()),
+        ["anonymous"] => execve(&map_anonymous()),
         _ => panic!("no such step: {words:?}"),
     };
     match result {
@@ -264,6 +275,23 @@ fn unshare(flags: &str) -> Done {
     if all.contains(CloneFlags::CLONE_NEWNS) {
         mount(None, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
     }
+    Ok(())
+}
+
+/// A user namespace in which the first 65536 ids are those of the host, which only root can make.
+fn unshare_wide(flags: &str) -> Done {
+    let (mut unshared, mut tell) = std::io::pipe()?;
+    let parent = std::process::id();
+    let Some(child) = fork() else {
+        unshared.read_exact(&mut [0])?;
+        for table in ["uid_map", "gid_map"] {
+            fs::write(format!("/proc/{parent}/{table}"), "0 0 65536")?;
+        }
+        end(0);
+    };
+    nix::sched::unshare(flags.chars().map(namespace).fold(CloneFlags::empty(), CloneFlags::union))?;
+    tell.write_all(b"x")?;
+    assert_eq!(relay(child), 0);
     Ok(())
 }
 
@@ -484,14 +512,22 @@ fn user_with(uid: &str, capability: &str, ambient: bool) -> Done {
     call(libc::SYS_prctl, &[8, 1])?;
     call(libc::SYS_setresgid, &[id(uid)?; 3])?;
     call(libc::SYS_setresuid, &[id(uid)?; 3])?;
+    if ambient { raise_ambient(capability) } else { keep_capability(capability) }
+}
+
+/// Keeps one capability, effective, permitted and inheritable.
+fn keep_capability(capability: u32) -> Done {
     // Version 3, this thread; two words each of effective, permitted, inheritable.
     let header = [0x2008_0522_u32, 0];
     let set = [1_u32 << capability; 3];
     let data = [set[0], set[1], set[2], 0, 0, 0];
     call(libc::SYS_capset, &[header.as_ptr().addr(), data.as_ptr().addr()])?;
-    if ambient {
-        call(libc::SYS_prctl, &[47, 2, usize::try_from(capability)?, 0, 0])?;
-    }
+    Ok(())
+}
+
+fn raise_ambient(capability: u32) -> Done {
+    keep_capability(capability)?;
+    call(libc::SYS_prctl, &[47, 2, usize::try_from(capability)?, 0, 0])?;
     Ok(())
 }
 
@@ -705,8 +741,25 @@ fn map_sysv() -> String {
     let segment = call(libc::SYS_shmget, &[0, 4096, 0o700]).unwrap();
     let address = call(libc::SYS_shmat, &[segment, 0, 0]).unwrap();
     call(libc::SYS_shmctl, &[segment, 0, 0]).unwrap();
+    fill(address)
+}
+
+fn map_anonymous() -> String {
+    let size = std::num::NonZeroUsize::new(4096).unwrap();
+    let protection = nix::sys::mman::ProtFlags::PROT_READ | nix::sys::mman::ProtFlags::PROT_WRITE;
+    let flags = nix::sys::mman::MapFlags::MAP_SHARED;
+    // SAFETY: a fresh mapping at a place of the kernel's choosing.
+    let at = unsafe { nix::sys::mman::mmap_anonymous(None, size, protection, flags) }.unwrap();
+    let path = fill(at.as_ptr().expose_provenance());
+    // What cannot be executed is made so through its name.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    path
+}
+
+/// Puts a program into the memory at this address, and names it.
+fn fill(address: usize) -> String {
     let program = elf::program();
-    // SAFETY: the segment was just attached there, 4096 bytes, for us alone.
+    // SAFETY: 4096 bytes were just mapped there, for us alone.
     let memory =
         unsafe { std::slice::from_raw_parts_mut(std::ptr::with_exposed_provenance_mut(address), 4096) };
     memory[..program.len()].copy_from_slice(&program);

@@ -7,6 +7,7 @@
 
 pub(super) mod capability;
 pub(super) mod cgroup;
+pub(super) mod id_map;
 pub(super) mod maps;
 pub(super) mod mountinfo;
 pub(super) mod stat;

@@ -1,0 +1,197 @@
+//! The exception of the shipped policy, /var/run/docker/*, aimed at a file outside it.
+
+use super::denied;
+
+#[test]
+fn a_symbolic_link_in_the_excepted_directory() {
+    denied(
+        "program /dev/shm/evil/x
+         mkdir /run/docker
+         rm -rf /run/docker/x
+         symlink /dev/shm/evil/x /run/docker/x
+         exec /run/docker/x",
+        "/dev/shm/evil/x",
+        "",
+    );
+}
+
+#[test]
+fn the_excepted_directory_is_a_symbolic_link() {
+    denied(
+        "program /run/evil/x
+         rm -rf /run/docker
+         symlink evil /run/docker
+         exec /var/run/docker/x",
+        "/run/evil/x",
+        "/run/evil/x",
+    );
+}
+
+#[test]
+fn a_path_that_leaves_the_excepted_directory() {
+    denied(
+        "program /run/evil/x
+         mkdir /run/docker/a
+         exec /run/docker/a/../../evil/x",
+        "/run/evil/x",
+        "/run/evil/x",
+    );
+}
+
+#[test]
+fn a_name_that_begins_like_the_excepted_directory() {
+    for name in ["/run/docker-x/x", "/run/docker.sock", "/run/dockerx", "/run/DOCKER/x"] {
+        denied(&format!("program {name}\n exec {name}"), name, name);
+    }
+}
+
+#[test]
+fn a_directory_of_that_name_somewhere_else() {
+    for name in ["/dev/shm/run/docker/x", "/run/lock/docker/x", "/run/run/docker/x", "/run/var/run/docker/x"]
+    {
+        denied(&format!("program {name}\n exec {name}"), name, name);
+    }
+}
+
+#[test]
+fn a_file_of_that_name() {
+    denied("rm -rf /run/docker\n program /run/docker\n exec /run/docker", "/run/docker", "/run/docker");
+}
+
+#[test]
+fn a_hard_link_out_of_the_excepted_directory() {
+    denied(
+        "program /run/docker/x
+         mkdir /run/evil
+         rm -rf /run/evil/x
+         link /run/docker/x /run/evil/x
+         exec /run/evil/x",
+        "/run/evil/x",
+        "/run/evil/x",
+    );
+}
+
+#[test]
+fn a_hard_link_out_of_the_excepted_directory_by_descriptor_of_a_detached_tree() {
+    denied(
+        "program /run/docker/x
+         mkdir /run/evil
+         rm -rf /run/evil/x
+         link /run/docker/x /run/evil/x
+         tree 50 /run/evil
+         execat 50 x",
+        "",
+        "/x",
+    );
+}
+
+#[test]
+fn a_file_that_was_moved_out_of_the_excepted_directory() {
+    denied(
+        "program /run/docker/x
+         open 50 /run/docker/x
+         mkdir /run/evil
+         rename /run/docker/x /run/evil/x
+         fexec 50",
+        "/run/evil/x",
+        "/run/evil/x",
+    );
+}
+
+#[test]
+fn a_bind_of_a_file_onto_one_in_the_excepted_directory() {
+    denied(
+        "program /dev/shm/evil/x
+         mkdir /run/docker
+         try detach /run/docker/x
+         touch /run/docker/x
+         bind /dev/shm/evil/x /run/docker/x
+         exec /run/docker/x",
+        "/dev/shm/evil/x",
+        "/run/docker/x",
+    );
+}
+
+#[test]
+fn a_bind_of_the_directory_that_holds_the_excepted_one() {
+    denied(
+        "program /run/evil/x
+         mkdir /run/docker
+         unshare m
+         bind /run /run/docker
+         exec /run/docker/evil/x",
+        "/run/evil/x",
+        "/run/docker/evil/x",
+    );
+}
+
+#[test]
+fn a_mount_moved_onto_the_excepted_directory() {
+    denied(
+        "program /dev/shm/evil/x
+         mkdir /run/docker
+         unshare m
+         move /dev/shm /run/docker
+         exec /run/docker/evil/x",
+        "/dev/shm/evil/x",
+        "/run/docker/evil/x",
+    );
+}
+
+#[test]
+fn another_root_in_which_the_file_seems_excepted() {
+    denied(
+        "program /dev/shm/evil/x
+         unshare m
+         mount tmpfs none /mnt
+         mkdir /mnt/run/docker
+         bind /dev/shm/evil /mnt/run/docker
+         cd /mnt
+         pivot . .
+         detach .
+         exec /run/docker/x",
+        "/dev/shm/evil/x",
+        "/run/docker/x",
+    );
+}
+
+#[test]
+fn the_excepted_directory_changes_places_while_the_guard_looks() {
+    // Both names are true in turn: no record may say another than one of these, and none under the first may be allowed.
+    use crate::bed::{Exec, bed, exec};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    bed(|bed| {
+        bed.program("/run/evil/x");
+        std::fs::create_dir_all("/run/docker").unwrap();
+        assert_eq!(exec("/run/evil/x"), Exec::Ran(0));
+        let guard = bed.prevent();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let swapped = nix::fcntl::renameat2(
+                        nix::fcntl::AT_FDCWD,
+                        "/run/evil",
+                        nix::fcntl::AT_FDCWD,
+                        "/run/docker",
+                        nix::fcntl::RenameFlags::RENAME_EXCHANGE,
+                    );
+                    swapped.unwrap();
+                }
+            });
+            for _ in 0..300 {
+                exec("/run/evil/x");
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        let attempts = guard.attempts();
+        assert!(!attempts.is_empty());
+        for record in attempts {
+            let allowed = record["shmguard"]["response"] == "allow";
+            let name = record["process"]["executable"].as_str().unwrap();
+            assert!(["/run/evil/x", "/run/docker/x", "/run/"].contains(&name), "{name}");
+            assert_eq!(allowed, record["shmguard"]["excepted"] == true, "{record:#}");
+            assert!(!allowed || name == "/run/docker/x", "{record:#}");
+        }
+    });
+}

@@ -1,0 +1,125 @@
+//! What stays open: each of these runs although the guard stands. docs/evasions.md says how to close it by other means.
+//!
+//! They are tested so that the table stays true: a way that is closed one day fails here, and moves.
+
+use super::{proven, with_wait};
+use crate::bed::{Exec, bed};
+use crate::helper::play_until_wait;
+
+/// Runs without a guard, and with one.
+#[track_caller]
+fn runs(steps: &str) {
+    let list = with_wait(steps);
+    bed(move |bed| {
+        proven(&list);
+        let guard = bed.prevent();
+        assert_eq!(play_until_wait(&list).go_on(), Exec::Ran(0), "closed: {list}: {:#?}", guard.attempts());
+    });
+}
+
+#[test]
+fn a_memory_file() {
+    runs("memfd 50\n fexec 50");
+}
+
+#[test]
+fn a_memory_file_by_its_name_in_proc() {
+    runs("memfd 50\n exec /proc/self/fd/50");
+}
+
+#[test]
+fn a_system_v_segment() {
+    runs("wait\n sysv");
+}
+
+#[test]
+fn anonymous_shared_memory() {
+    runs("wait\n anonymous");
+}
+
+#[test]
+fn a_tmpfs_that_is_mounted_nowhere() {
+    runs("fsmount 50 tmpfs\n program /proc/self/fd/50/x\n execat 50 x");
+}
+
+#[test]
+fn a_tmpfs_of_another_namespace_that_is_no_watched_directory() {
+    runs("unshare m\n mount tmpfs none /mnt\n program /mnt/x\n exec /mnt/x");
+}
+
+#[test]
+fn a_copy_to_somewhere_else() {
+    runs(
+        "program /dev/shm/evil/x
+         unshare m
+         mount tmpfs none /srv
+         copy /dev/shm/evil/x /srv/x
+         exec /srv/x",
+    );
+}
+
+#[test]
+fn a_directory_of_elsewhere_bound_into_it_in_another_namespace() {
+    runs(
+        "unshare m
+         mount tmpfs none /srv
+         program /srv/evil/x
+         bind /srv/evil /dev/shm
+         exec /dev/shm/x",
+    );
+}
+
+#[test]
+fn a_script_whose_interpreter_elsewhere_is_set_uid_root() {
+    runs(
+        "unshare m
+         mount tmpfs none /srv
+         program /srv/suid 4755
+         script /dev/shm/evil/x /srv/suid
+         user 65534
+         exec /dev/shm/evil/x",
+    );
+}
+
+#[test]
+fn the_dynamic_linker_of_a_set_uid_root_program_elsewhere() {
+    runs(
+        "interpreter /dev/shm/evil/x
+         unshare m
+         mount tmpfs none /srv
+         interpreted /srv/suid /dev/shm/evil/x
+         chmod 4755 /srv/suid
+         user 65534
+         exec /srv/suid",
+    );
+}
+
+#[test]
+fn a_set_uid_root_bit_in_another_layer_of_an_overlay() {
+    runs(
+        "program /dev/shm/evil/x
+         unshare m
+         mount tmpfs none /srv
+         mkdir /srv/up
+         mkdir /srv/work
+         mount overlay none /mnt lowerdir=/dev/shm/evil,upperdir=/srv/up,workdir=/srv/work,metacopy=on
+         chmod 4755 /mnt/x
+         user 65534
+         exec /mnt/x",
+    );
+}
+
+#[test]
+fn a_file_that_is_put_through_by_a_process() {
+    if !super::has("bindfs") || !std::path::Path::new("/dev/fuse").exists() {
+        return;
+    }
+    runs(
+        "program /dev/shm/evil/x
+         unshare m
+         mount tmpfs none /mnt
+         background bindfs -f /dev/shm/evil /mnt
+         sleep 500
+         exec /mnt/x",
+    );
+}

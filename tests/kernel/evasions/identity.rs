@@ -1,0 +1,235 @@
+//! Who the program would run as: threads, ids, set-uid files, capabilities, user namespaces.
+//!
+//! Each way that must be denied stands beside one that differs in what takes the privilege away, and is allowed.
+
+use super::{allowed, denied, denied_as};
+
+const NAME: &str = "/dev/shm/evil/x";
+
+#[test]
+fn an_effective_root_whose_real_user_is_another() {
+    denied_as("program /dev/shm/evil/x\n uid 1000 0 1000\n exec /dev/shm/evil/x", NAME, "0");
+}
+
+#[test]
+fn a_real_root_whose_effective_user_is_another() {
+    denied_as("program /dev/shm/evil/x\n uid 0 1000 1000\n exec /dev/shm/evil/x", NAME, "0");
+}
+
+#[test]
+fn a_real_root_whose_effective_and_saved_user_are_others() {
+    denied_as("program /dev/shm/evil/x\n uid 0 1000 1001\n exec /dev/shm/evil/x", NAME, "0");
+}
+
+#[test]
+fn a_saved_root_does_not_survive_the_exec() {
+    allowed("program /dev/shm/evil/x\n uid 1000 1000 0\n exec /dev/shm/evil/x", "1000");
+}
+
+#[test]
+fn a_root_without_capabilities() {
+    denied_as("program /dev/shm/evil/x\n dropbounding\n noroot\n exec /dev/shm/evil/x", NAME, "0");
+}
+
+#[test]
+fn a_root_with_no_new_privileges() {
+    denied_as("program /dev/shm/evil/x\n nonewprivs\n exec /dev/shm/evil/x", NAME, "0");
+}
+
+#[test]
+fn a_root_thread_behind_a_leader_of_another_user() {
+    denied_as("program /dev/shm/evil/x\n wait\n thread /dev/shm/evil/x leader 65534", NAME, "0");
+}
+
+#[test]
+fn a_root_thread_behind_a_leader_that_flips_its_ids() {
+    denied_as("program /dev/shm/evil/x\n wait\n thread /dev/shm/evil/x flipping", NAME, "0");
+}
+
+#[test]
+fn a_root_thread_whose_leader_has_ended() {
+    denied_as("program /dev/shm/evil/x\n wait\n thread /dev/shm/evil/x zombie", NAME, "0");
+}
+
+#[test]
+fn an_unprivileged_thread_behind_a_root_leader_is_not_root() {
+    allowed("program /dev/shm/evil/x\n wait\n thread /dev/shm/evil/x user 65534", "65534");
+}
+
+#[test]
+fn a_set_uid_root_file() {
+    denied_as("program /dev/shm/evil/x 4755\n user 65534\n exec /dev/shm/evil/x", NAME, "0");
+}
+
+#[test]
+fn a_set_uid_root_file_by_descriptor() {
+    denied_as("program /dev/shm/evil/x 4755\n open 50 /dev/shm/evil/x\n user 65534\n fexec 50", NAME, "0");
+}
+
+#[test]
+fn a_set_uid_root_file_through_a_bind_that_takes_nosuid_away() {
+    denied_as(
+        "program /dev/shm/evil/x 4755
+         unshare m
+         bind /dev/shm /mnt
+         bind /dev/shm /dev/shm
+         flags /dev/shm nosuid
+         flags /mnt suid
+         user 65534
+         exec /mnt/evil/x",
+        NAME,
+        "0",
+    );
+}
+
+#[test]
+fn a_set_uid_root_file_in_an_overlay() {
+    denied_as(
+        "program /dev/shm/evil/x 4755
+         mkdir /run/empty
+         chmod 755 /run
+         chmod 755 /run/empty
+         unshare m
+         mount overlay none /mnt lowerdir=/dev/shm/evil:/run/empty
+         user 65534
+         exec /mnt/x",
+        NAME,
+        "0",
+    );
+}
+
+#[test]
+fn a_set_uid_root_file_that_a_child_user_namespace_executes() {
+    // The owner has no id in the namespace, so the kernel ignores the bit.
+    allowed("program /dev/shm/evil/x 4755\n user 65534\n unshare U\n exec /dev/shm/evil/x", "65534");
+}
+
+#[test]
+fn a_set_uid_root_file_that_a_user_namespace_with_root_in_it_executes() {
+    denied_as(
+        "program /dev/shm/evil/x 4755
+         unshare U wide
+         user 65534
+         exec /dev/shm/evil/x",
+        NAME,
+        "0",
+    );
+}
+
+#[test]
+fn a_set_uid_root_file_on_a_nosuid_mount_gives_nothing() {
+    allowed(
+        "program /dev/shm/evil/x 4755
+         unshare m
+         bind /dev/shm /mnt
+         flags /mnt nosuid
+         user 65534
+         exec /mnt/evil/x",
+        "65534",
+    );
+}
+
+#[test]
+fn a_set_uid_root_file_with_no_new_privileges_gives_nothing() {
+    allowed("program /dev/shm/evil/x 4755\n user 65534\n nonewprivs\n exec /dev/shm/evil/x", "65534");
+}
+
+#[test]
+fn a_set_uid_file_of_another_user_gives_that_user() {
+    allowed(
+        "program /dev/shm/evil/x\n chown 33 /dev/shm/evil/x\n chmod 4755 /dev/shm/evil/x\n user 65534\n exec /dev/shm/evil/x",
+        "33",
+    );
+}
+
+#[test]
+fn a_set_uid_root_interpreter_of_a_script() {
+    denied_as(
+        "interpreter /dev/shm/evil/x
+         chmod 4755 /dev/shm/evil/x
+         unshare m
+         mount tmpfs none /srv
+         script /srv/script /dev/shm/evil/x
+         user 65534
+         exec /srv/script",
+        NAME,
+        "0",
+    );
+}
+
+#[test]
+fn file_capabilities() {
+    denied(
+        "program /dev/shm/evil/x\n capabilities /dev/shm/evil/x 13\n user 65534\n exec /dev/shm/evil/x",
+        NAME,
+        NAME,
+    );
+}
+
+#[test]
+fn file_capabilities_on_a_nosuid_mount_give_nothing() {
+    allowed(
+        "program /dev/shm/evil/x
+         capabilities /dev/shm/evil/x 13
+         unshare m
+         bind /dev/shm /mnt
+         flags /mnt nosuid
+         user 65534
+         exec /mnt/evil/x",
+        "65534",
+    );
+}
+
+#[test]
+fn file_capabilities_with_no_new_privileges_give_nothing() {
+    allowed(
+        "program /dev/shm/evil/x
+         capabilities /dev/shm/evil/x 13
+         user 65534
+         nonewprivs
+         exec /dev/shm/evil/x",
+        "65534",
+    );
+}
+
+#[test]
+fn ambient_capabilities() {
+    denied("program /dev/shm/evil/x\n user 65534 ambient 21\n exec /dev/shm/evil/x", NAME, NAME);
+}
+
+#[test]
+fn inheritable_capabilities_alone_give_nothing() {
+    allowed("program /dev/shm/evil/x\n user 65534 inheritable 21\n exec /dev/shm/evil/x", "65534");
+}
+
+#[test]
+fn ambient_capabilities_with_no_new_privileges_are_kept() {
+    denied("program /dev/shm/evil/x\n user 65534 ambient 21\n nonewprivs\n exec /dev/shm/evil/x", NAME, NAME);
+}
+
+#[test]
+fn root_of_the_host_in_a_user_namespace() {
+    denied_as("program /dev/shm/evil/x\n unshare U\n exec /dev/shm/evil/x", NAME, "0");
+}
+
+#[test]
+fn root_of_a_user_namespace_is_the_user_that_made_it() {
+    allowed("program /dev/shm/evil/x\n user 65534\n unshare Um\n exec /dev/shm/evil/x", "65534");
+}
+
+#[test]
+fn capabilities_in_a_child_user_namespace_are_none_of_the_host_s() {
+    allowed(
+        "program /dev/shm/evil/x
+         user 65534
+         unshare U
+         capabilities_of 21
+         exec /dev/shm/evil/x",
+        "65534",
+    );
+}
+
+#[test]
+fn an_unprivileged_user_s_program_is_allowed() {
+    allowed("program /dev/shm/evil/x\n user 65534\n exec /dev/shm/evil/x", "65534");
+}
