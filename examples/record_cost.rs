@@ -4,8 +4,8 @@
 #![allow(clippy::print_stdout, reason = "it is a program for people")]
 
 use shmguard::event::{
-    Attempt, Basis, Credentials, Decision, Device, Effect, Fact, FileFacts, Gid, Mode, MountFacts, Object,
-    Pid, Response, RuleIndex, Subject, Timestamp, Uid, Users,
+    Action, Attempt, Basis, Credentials, Decision, Device, Effect, Fact, FileFacts, Gid, Mode, MountFacts,
+    Object, Pid, Response, RuleIndex, Subject, Timestamp, Uid, Users,
 };
 use shmguard::policy::{About, Severity};
 use shmguard::record::format::{Frame, Redact, attempt};
@@ -146,6 +146,8 @@ fn rule() -> About {
 
 fn essential() -> Attempt {
     Attempt {
+        action: Action::Exec,
+        unseen: None,
         at: Timestamp(1_768_472_551_123_456_789),
         subject: Subject {
             thread: Fact::Known(Pid(4242)),

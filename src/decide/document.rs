@@ -87,6 +87,9 @@ enum Extra {
     Rule,
 }
 
+/// What a document that does not say it is about.
+const USUAL_ACTION: &[&str] = &["exec"];
+
 const EXTRAS: &[(Extra, &str)] = &[
     (Extra::Provider, "event.provider"),
     (Extra::Module, "event.module"),
@@ -416,6 +419,9 @@ impl Document {
         if let Some(constants) = field.constants() {
             return Value::Constants(constants);
         }
+        if field == Field::EventAction && self.slot(field).is_none() {
+            return Value::Constants(USUAL_ACTION);
+        }
         if let Some(slot) = self.slot(field) {
             return self.held(slot, field);
         }
@@ -442,6 +448,9 @@ impl Document {
     fn of_record(&self, field: Field) -> Value<'_> {
         if let Some(constants) = field.constants() {
             return Value::Constants(constants);
+        }
+        if field == Field::EventAction && self.slot(field).is_none() {
+            return Value::Constants(USUAL_ACTION);
         }
         if part(field).is_some() {
             let known = self.slot(Field::PathInside).is_some();

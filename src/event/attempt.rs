@@ -1,4 +1,4 @@
-//! One attempt to execute a file: who (subject), what (object), and what is known of each.
+//! One attempt to run a file: who (subject), what (object), by which means, and what is known of each.
 //!
 //! An attempt is filled in two steps. The *essential* facts are there for every attempt; the others stay
 //! [`Fact::Unread`] until a rule or the record asks for their group ([`super::Groups`]).
@@ -14,10 +14,41 @@ pub struct Timestamp(pub u64);
 pub struct Attempt {
     /// When the event was read.
     pub at: Timestamp,
+    /// By which means the file is to run.
+    pub action: Action,
+    /// No event told of it before it ran: by which way.
+    pub unseen: Option<Unseen>,
     /// Who.
     pub subject: Subject,
     /// What.
     pub object: Object,
+}
+
+/// By which means a file is to run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// execve(2): a program replaces the caller's image.
+    #[default]
+    Exec,
+    /// ld.so(8) opens it to map it into a process, which goes on with the identity that it has.
+    Load,
+    /// An interpreter opens the file that it was given to run.
+    Interpret,
+}
+
+/// The way of a program that ran without an event: told after the fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unseen {
+    /// A file of memfd_create(2).
+    Memfd,
+    /// A System V shared memory segment, through /proc/PID/map_files.
+    SharedMemory,
+    /// Memory that processes share without a name, through /proc/PID/map_files.
+    Anonymous,
+    /// A file of a filesystem in memory that is mounted nowhere.
+    Detached,
+    /// A file of a watched directory that was executed before its filesystem had its mark.
+    Unmarked,
 }
 
 /// Who attempts: the exact thread that called execve, and its process.
@@ -241,6 +272,51 @@ pub struct MountFacts {
     pub unique: bool,
     /// The mount is nosuid.
     pub nosuid: Fact<bool>,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 3] = [Self::Exec, Self::Load, Self::Interpret];
+
+    /// Its name in `event.action`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exec => "exec",
+            Self::Load => "load",
+            Self::Interpret => "interpret",
+        }
+    }
+
+    /// The action with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.name() == name)
+    }
+}
+
+impl Unseen {
+    /// Every way.
+    pub const ALL: [Self; 5] =
+        [Self::Memfd, Self::SharedMemory, Self::Anonymous, Self::Detached, Self::Unmarked];
+
+    /// Its name in `shmguard.unseen`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Memfd => "memfd",
+            Self::SharedMemory => "shared_memory",
+            Self::Anonymous => "anonymous",
+            Self::Detached => "detached",
+            Self::Unmarked => "unmarked",
+        }
+    }
+
+    /// The way with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|way| way.name() == name)
+    }
 }
 
 impl FileFacts {

@@ -21,12 +21,21 @@ pub enum Kind {
 pub enum Origin {
     /// The same for every attempt that this program judges.
     Constant(&'static [&'static str]),
+    /// The attempt itself.
+    Attempt(Side),
     /// The caller, or what it becomes.
     Subject(Trait),
     /// Another process.
     Process(Relative, Attribute),
     /// The file.
     Object(Aspect),
+}
+
+/// What is known of the attempt itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Action,
+    Unseen,
 }
 
 /// Another process that is related to the caller.
@@ -182,14 +191,14 @@ macro_rules! fields {
 
 use Aspect as O;
 use Attribute as A;
-use Origin::{Constant, Object, Process, Subject};
+use Origin::{Attempt, Constant, Object, Process, Subject};
 use Relative::{EntryLeader, GroupLeader, Parent, SessionLeader};
 use Trait as T;
 
 fields! {
     EventCategory "event.category" Keyword [] Constant(&["process"]), "always process";
     EventType "event.type" Keyword [] Constant(&["start"]), "always start";
-    EventAction "event.action" Keyword [] Constant(&["exec"]), "always exec";
+    EventAction "event.action" Keyword [] Attempt(Side::Action), "exec, or with [watch] loaders and interpreters load and interpret";
     HostOsType "host.os.type" Keyword [] Constant(&["linux"]), "always linux";
 
     UserId "user.id" Keyword [] Subject(T::User), "the user after the exec: 0 if the real or the effective uid is 0 then, else the effective uid";
@@ -314,6 +323,7 @@ fields! {
     FileHash "file.hash.sha256" Keyword [HASH] Object(O::Hash), "SHA-256 of the file's content";
 
     GainsPrivilege "shmguard.gains_privilege" Boolean [GAIN] Subject(T::GainsPrivilege), "the new image would hold a capability that its user id alone does not give";
+    Unseen "shmguard.unseen" Keyword [] Attempt(Side::Unseen), "with [watch] unseen: the way of a program that ran without an event: memfd, shared_memory, anonymous, detached, unmarked";
     NoNewPrivs "shmguard.privileges.no_new_privs" Boolean [PRIVILEGES] Subject(T::NoNewPrivs), "no_new_privs is set for the caller";
     PathAsTyped "shmguard.path_as_typed" Keyword [ARGUMENTS] Subject(T::Typed), "the file name given to execve, in the caller's memory";
     PathSeen "shmguard.path_as_seen" Keyword [] Object(O::Seen), "the path as the caller's mount namespace shows it: the caller can choose it";
@@ -370,7 +380,7 @@ impl Field {
     pub fn constants(self) -> Option<&'static [&'static str]> {
         match self.row().origin {
             Constant(texts) => Some(texts),
-            Subject(_) | Process(..) | Object(_) => None,
+            Attempt(_) | Subject(_) | Process(..) | Object(_) => None,
         }
     }
 
@@ -393,7 +403,7 @@ impl Field {
             return "the caller's memory cannot be read, or there is more than is read; the rule then does not match";
         }
         match self.row().origin {
-            Constant(_) => "never",
+            Constant(_) | Attempt(_) => "never",
             Object(O::Executable | O::Name | O::Directory | O::Extension | O::Inner) => {
                 "the path inside the filesystem cannot be told; a deny rule then matches, an allow rule does not"
             }

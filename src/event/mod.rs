@@ -15,8 +15,8 @@ mod value;
 mod view;
 
 pub use attempt::{
-    Arguments, Attempt, Capabilities, Credentials, FileFacts, Image, Login, MountFacts, Namespaces, Object,
-    Privileges, Process, Subject, Timestamp, Trust,
+    Action, Arguments, Attempt, Capabilities, Credentials, FileFacts, Image, Login, MountFacts, Namespaces,
+    Object, Privileges, Process, Subject, Timestamp, Trust, Unseen,
 };
 pub use decision::{Basis, Decision, Effect, Failure, Mode, Response, RuleIndex, Settled};
 pub use fact::{Cause, Fact, Groups};

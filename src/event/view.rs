@@ -1,6 +1,6 @@
 //! An attempt as a rule sees it: field by field, by the table of [`Field`].
 
-use super::field::{Aspect, Attribute, Origin, Relative, Trait};
+use super::field::{Aspect, Attribute, Origin, Relative, Side, Trait};
 use super::{
     Arguments, Attempt, Credentials, Doubt, Fact, Facts, Field, FileFacts, Gid, Groups, Login, Part, Process,
     Texts, Uid, Users, Value,
@@ -20,6 +20,7 @@ impl Facts for View<'_> {
         let row = field.row();
         match row.origin {
             Origin::Constant(texts) => Value::Constants(texts),
+            Origin::Attempt(what) => self.attempt(what),
             Origin::Subject(what) => self.subject(what, row.groups),
             Origin::Object(what) => self.object(what, row.groups),
             Origin::Process(relative, attribute) => self.process(relative, attribute),
@@ -32,6 +33,15 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn new(attempt: &'a Attempt, users: &'a Users) -> Self {
         Self { attempt, users }
+    }
+
+    fn attempt(&self, what: Side) -> Value<'a> {
+        match what {
+            Side::Action => Value::Text(self.attempt.action.name().as_bytes()),
+            Side::Unseen => {
+                self.attempt.unseen.map_or(Value::Absent, |way| Value::Text(way.name().as_bytes()))
+            }
+        }
     }
 
     fn subject(&self, what: Trait, groups: Groups) -> Value<'a> {

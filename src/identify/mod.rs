@@ -119,7 +119,7 @@ impl Identifier {
     /// event's descriptor): fills every essential fact, and makes all others unread.
     ///
     /// Never blocks, never touches another process's memory, and allocates nothing once `attempt` has been used. For
-    /// a file outside every watched directory the subject stays unread. `attempt.at` is the caller's.
+    /// a file outside every watched directory the subject stays unread. What is the caller's: `at`, `action`, `unseen`.
     pub fn essential(
         &mut self,
         thread: i32,
@@ -361,7 +361,7 @@ impl std::error::Error for IdentifyError {
 
 /// Makes every fact of the last attempt unread, except those that are filled in any case: their buffers stay.
 fn forget(attempt: &mut Attempt) {
-    let Attempt { at: _, subject, object } = attempt;
+    let Attempt { at: _, action: _, unseen: _, subject, object } = attempt;
     *subject = Subject::default();
     // Taken apart so that a new field cannot be forgotten here.
     let Object { names, inner: _, seen: _, deleted, file, mount, capabilities, sha256 } = object;

@@ -89,6 +89,8 @@ pub enum Case {
     WouldDeny,
     /// It should have been denied, and the kernel was told otherwise or did not take the answer.
     NotDelivered,
+    /// It ran before anybody was asked, and no allow rule matched.
+    Unseen,
     /// An allow rule matched.
     Excepted,
     /// No rule matched.
@@ -115,6 +117,8 @@ impl Entry<'_> {
     pub fn case(&self) -> Case {
         let trial_denies = self.trial.is_some_and(|trial| trial.effect == Effect::Deny);
         match (self.response, self.decision.effect, self.mode) {
+            _ if self.attempt.unseen.is_some() && self.is_excepted() => Case::Excepted,
+            _ if self.attempt.unseen.is_some() => Case::Unseen,
             (Response::Deny, _, _) if self.failures.contains(&Failure::NotDelivered) => Case::NotDelivered,
             (Response::Deny, _, _) => Case::Denied,
             (Response::Allow, Effect::Deny, Mode::Prevent) => Case::NotDelivered,
@@ -137,7 +141,12 @@ impl Entry<'_> {
     pub fn subject_rule(&self) -> Option<&About> {
         match self.case() {
             Case::WouldDeny if self.decision.effect == Effect::Allow => self.trial,
-            Case::Denied | Case::WouldDeny | Case::NotDelivered | Case::Excepted | Case::Allowed => self.rule,
+            Case::Denied
+            | Case::WouldDeny
+            | Case::NotDelivered
+            | Case::Unseen
+            | Case::Excepted
+            | Case::Allowed => self.rule,
         }
     }
 }
@@ -150,6 +159,7 @@ impl Case {
             Self::Denied => "denied",
             Self::WouldDeny => "would-deny",
             Self::NotDelivered => "not-delivered",
+            Self::Unseen => "unseen",
             Self::Excepted => "excepted",
             Self::Allowed => "allowed",
         }
@@ -160,7 +170,7 @@ impl Case {
     pub fn level(self) -> Level {
         match self {
             Self::NotDelivered => Level::Error,
-            Self::Denied => Level::Warning,
+            Self::Denied | Self::Unseen => Level::Warning,
             Self::WouldDeny => Level::Notice,
             Self::Excepted | Self::Allowed => Level::Info,
         }
@@ -169,7 +179,7 @@ impl Case {
     /// The case with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Denied, Self::WouldDeny, Self::NotDelivered, Self::Excepted, Self::Allowed]
+        [Self::Denied, Self::WouldDeny, Self::NotDelivered, Self::Unseen, Self::Excepted, Self::Allowed]
             .into_iter()
             .find(|case| case.name() == name)
     }
@@ -218,7 +228,7 @@ pub fn notice(line: &mut Vec<u8>, sequence: u64, at: Timestamp, notice: &Notice<
     notice::write(line, sequence, at, notice, host);
 }
 
-/// True for a line about a matched attempt: denied, would-deny, not delivered, excepted. Looks at the first bytes alone,
+/// True for a line about a matched attempt: denied, would-deny, not delivered, unseen, excepted. Looks at the first bytes alone,
 /// which are of fixed length up to the tag; nothing from outside stands before it.
 #[must_use]
 pub fn is_matched(line: &[u8]) -> bool {

@@ -106,6 +106,7 @@ fn message_id(case: Case) -> &'static str {
         Case::Denied => "265e17722a8b4d71be91d8969455d61c",
         Case::WouldDeny => "e24abf8703244c1a9374e807ab153b13",
         Case::NotDelivered => "66842464d2ba47e3967106855be13edd",
+        Case::Unseen => "defc918f37ad48c7ad8047f696a499ef",
         Case::Excepted => "c0648e358ebf45ab8aa33ce32e34848d",
         Case::Allowed => "ebe3100a333049629125d4d17477605c",
     }

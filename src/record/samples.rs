@@ -3,9 +3,9 @@
 use super::format::{Entry, Evidence, Frame, HostFacts, Redact};
 use super::{Host, format};
 use crate::event::{
-    Arguments, Attempt, Basis, Capabilities, Cause, Credentials, Decision, Device, Effect, Fact, FileFacts,
-    Gid, Image, Login, Mode, MountFacts, Namespaces, Object, Pid, Privileges, Process, Response, RuleIndex,
-    Subject, Texts, Timestamp, Trust, Uid, Users,
+    Action, Arguments, Attempt, Basis, Capabilities, Cause, Credentials, Decision, Device, Effect, Fact,
+    FileFacts, Gid, Image, Login, Mode, MountFacts, Namespaces, Object, Pid, Privileges, Process, Response,
+    RuleIndex, Subject, Texts, Timestamp, Trust, Uid, Unseen, Users,
 };
 use crate::policy::{About, Severity, Threat, ThreatItem};
 use proptest::prelude::*;
@@ -147,6 +147,8 @@ pub(crate) fn bpfdoor() -> Attempt {
         fsgid: Gid(id),
     };
     Attempt {
+        action: Action::Exec,
+        unseen: None,
         at: Timestamp(1_768_472_551_123_456_789),
         subject: Subject {
             thread: Fact::Known(Pid(4242)),
@@ -182,8 +184,16 @@ pub(crate) fn bpfdoor() -> Attempt {
 
 /// Any attempt: any bytes where bytes come from outside, and every state of every fact.
 pub(crate) fn any_attempt() -> BoxedStrategy<Attempt> {
-    (0..u64::MAX >> 1, any_subject(), any_object())
-        .prop_map(|(at, subject, object)| Attempt { at: Timestamp(at), subject, object })
+    let action = prop::sample::select(Action::ALL.to_vec());
+    let unseen = prop::option::weighted(0.2, prop::sample::select(Unseen::ALL.to_vec()));
+    (0..u64::MAX >> 1, action, unseen, any_subject(), any_object())
+        .prop_map(|(at, action, unseen, subject, object)| Attempt {
+            at: Timestamp(at),
+            action,
+            unseen,
+            subject,
+            object,
+        })
         .boxed()
 }
 

@@ -50,13 +50,14 @@ pub struct Event {
 /// returns as many as fit: with room for one, it returns one.
 pub const RECORD_LENGTH: usize = 24;
 
-/// Makes a group. The caller owns the descriptor; the last copy that closes lets every waiting exec run.
+/// Makes a group whose events' files are opened without waiting: who holds a write lease on a file (fcntl(2)) would
+/// else hold up the reader for /proc/sys/fs/lease-break-time, and a FIFO (before Linux 6.14) for ever. The caller owns the descriptor; the last copy that closes lets every waiting exec run.
 ///
 /// # Errors
 /// EPERM without CAP_SYS_ADMIN; EINVAL for a flag that the kernel does not know, or no permission events at all;
 /// ENOSYS without CONFIG_FANOTIFY; EMFILE at the limit of groups or descriptors.
 pub fn init(flags: u32) -> io::Result<OwnedFd> {
-    let event_flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_LARGEFILE;
+    let event_flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_LARGEFILE | libc::O_NONBLOCK;
     let fd = low_level::fanotify_init(flags, event_flags.cast_unsigned())?;
     // SAFETY: fanotify_init returned this descriptor a line ago without an error, and nothing else has seen the number.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -73,7 +74,8 @@ pub fn mark(group: BorrowedFd<'_>, flags: u32, mask: u64, path: &Path) -> io::Re
     low_level::fanotify_mark(group.as_raw_fd(), flags, mask, libc::AT_FDCWD, path)
 }
 
-/// Reads one event. `None` where none waits (the group must be FAN_NONBLOCK, else this blocks).
+/// Reads one event. `None` where none waits (the group must be FAN_NONBLOCK, else this blocks), or, without
+/// FAN_REPORT_FD_ERROR, where its file is leased.
 ///
 /// # Errors
 /// EINTR; EMFILE, ENFILE, ENOMEM, EACCES: the kernel could not open the file for us, has denied that exec itself, and

@@ -180,7 +180,7 @@ impl Duty for FakeExec {
 
 impl Identify for FakeIdentify {
     fn essential(&mut self, thread: i32, _: BorrowedFd<'_>, _: &Scope, attempt: &mut Attempt) -> Placement {
-        *attempt = Attempt { at: attempt.at, ..Attempt::default() };
+        *attempt = Attempt { at: attempt.at, action: attempt.action, ..Attempt::default() };
         let Script { uid, name, inner_known, .. } = self.script.clone();
         let subject = &mut attempt.subject;
         subject.thread = Fact::Known(Pid(thread));

@@ -83,6 +83,43 @@ fn a_real_uid_of_root_counts_although_the_effective_one_is_another() {
     });
 }
 
+#[test]
+fn a_write_lease_on_a_program_holds_up_nobody_else() {
+    bed(|bed| {
+        let leased = bed.program("/dev/shm/leased");
+        let other = bed.program("/dev/shm/other");
+        let guard = bed.prevent();
+        let held = fs::File::open(&leased).unwrap();
+        lease(&held);
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| end_of(&mut Command::new(&leased)));
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            let begun = std::time::Instant::now();
+            for _ in 0..5 {
+                assert_eq!(exec_as(65534, &other), Exec::Ran(0));
+            }
+            assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+            drop(held);
+            assert_eq!(first.join().unwrap(), Exec::Denied);
+        });
+        let told = guard.records().iter().any(|record| record.to_string().contains("kernel_denied"));
+        assert!(told, "{:#?}", guard.records());
+    });
+}
+
+/// F_SETLEASE: whoever opens the file now waits for the holder.
+fn lease(file: &fs::File) {
+    use std::os::fd::AsRawFd;
+    // SAFETY: integers only; the signal that the kernel sends the holder is ignored.
+    #[allow(unsafe_code, reason = "no binding of leases")]
+    let result = unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
+    assert_ne!(result, libc::SIG_ERR);
+    // SAFETY: as above.
+    #[allow(unsafe_code, reason = "no binding of leases")]
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
 fn no_new_privileges(command: &mut Command) {
     let set = || nix::sys::prctl::set_no_new_privs().map_err(Into::into);
     // SAFETY: between fork and exec it makes one prctl(2) call, which is async-signal-safe.

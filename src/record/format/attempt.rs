@@ -36,16 +36,17 @@ fn event(json: &mut Json<'_>, sequence: u64, case: Case, entry: &Entry<'_>, fram
         Case::Denied => ("alert", &MATCHED, &["start", "denied"], "success"),
         Case::WouldDeny => ("alert", &MATCHED, &["start", "allowed"], "unknown"),
         Case::NotDelivered => ("alert", &MATCHED, &["start", "denied"], "failure"),
+        Case::Unseen => ("alert", &MATCHED, &["start", "allowed"], "success"),
         // The exec may still fail after our answer.
         Case::Excepted | Case::Allowed => ("event", &["process"], &["start"], "unknown"),
     };
     json.text("kind", kind);
     json.texts("category", categories);
     json.texts("type", types);
-    json.text("action", "exec");
+    json.text("action", entry.attempt.action.name());
     json.text("outcome", outcome);
     identity(json, sequence, "shmguard.exec", frame.host.boot_id());
-    json.text("provider", "fanotify");
+    json.text("provider", if entry.attempt.unseen.is_some() { "proc-connector" } else { "fanotify" });
     if let Some(about) = entry.subject_rule() {
         json.text("code", &about.id);
         if kind == "alert" {

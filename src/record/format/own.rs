@@ -25,6 +25,9 @@ pub(super) fn write(json: &mut Json<'_>, entry: &Entry<'_>, frame: &Frame<'_>) {
     if entry.is_excepted() {
         json.flag("excepted", true);
     }
+    if let Some(way) = entry.attempt.unseen {
+        json.text("unseen", way.name());
+    }
     if let Some(about) = entry.subject_rule() {
         json.text("severity", severity(about.severity));
         if about.references.len() > 1 {

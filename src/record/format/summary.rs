@@ -2,7 +2,7 @@
 
 use super::own::{mode, response};
 use super::{Case, Entry, Notice};
-use crate::event::{Cause, Device, Fact, Settled};
+use crate::event::{Action, Cause, Device, Fact, Settled};
 use crate::record::escape::{self, Style};
 use std::fmt;
 use std::io::Write as _;
@@ -14,6 +14,7 @@ pub(super) fn attempt(out: &mut Vec<u8>, style: Style, entry: &Entry<'_>) {
         Case::Denied => "denied: ",
         Case::WouldDeny => "would be denied: ",
         Case::NotDelivered => "not denied as decided: ",
+        Case::Unseen => "ran unseen: ",
         Case::Excepted => "excepted: ",
         Case::Allowed => "allowed: ",
     });
@@ -31,8 +32,16 @@ pub(super) fn attempt(out: &mut Vec<u8>, style: Style, entry: &Entry<'_>) {
     if subject.gains_privilege == Fact::Known(true) {
         line.say(" gaining privilege");
     }
-    line.say(" tried to execute ");
+    line.say(match (entry.attempt.action, entry.attempt.unseen) {
+        (_, Some(_)) => " executed ",
+        (Action::Exec, None) => " tried to execute ",
+        (Action::Load, None) => " tried to load ",
+        (Action::Interpret, None) => " tried to have interpreted ",
+    });
     what(&mut line, entry);
+    if let Some(way) = entry.attempt.unseen {
+        line.print(format_args!(" ({})", way.name()));
+    }
     if let Some(rule) = entry.subject_rule() {
         line.say(" [rule ");
         line.value(rule.id.as_bytes());

@@ -2,9 +2,9 @@
 
 use super::document::{Document, Unreadable, date, hexadecimal, number};
 use crate::event::{
-    Arguments, Attempt, Capabilities, Credentials, Device, Effect, Fact, FileFacts, Gid, Image, Login, Mode,
-    MountFacts, Namespaces, Object, Pid, Privileges, Process, Response, Subject, Texts, Timestamp, Trust,
-    Uid, Users,
+    Action, Arguments, Attempt, Capabilities, Credentials, Device, Effect, Fact, FileFacts, Gid, Image,
+    Login, Mode, MountFacts, Namespaces, Object, Pid, Privileges, Process, Response, Subject, Texts,
+    Timestamp, Trust, Uid, Unseen, Users,
 };
 use crate::record::format::Case;
 use serde_json::Value;
@@ -59,6 +59,8 @@ pub fn attempt(line: &[u8]) -> Result<Option<Recorded>, Unreadable> {
         is_own: document.is_own(),
         attempt: Attempt {
             at: moment(&document),
+            action: own_text("event.action").and_then(|name| Action::named(&name)).unwrap_or_default(),
+            unseen: own_text("shmguard.unseen").and_then(|name| Unseen::named(&name)),
             subject: subject(&document, &users)?,
             object: object(&document)?,
         },
