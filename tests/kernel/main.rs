@@ -9,6 +9,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::print_stdout,
     clippy::wildcard_enum_match_arm,
     unreachable_pub,
     reason = "tests hold no group, run programs, and fail by panicking"

@@ -264,8 +264,7 @@ fn execute(words: &[&str]) {
 
 fn unshare(flags: &str) -> Done {
     let all = flags.chars().map(namespace).fold(CloneFlags::empty(), CloneFlags::union);
-    // SAFETY: two calls without arguments that cannot fail.
-    let ids = unsafe { (libc::geteuid(), libc::getegid()) };
+    let ids = (nix::unistd::geteuid(), nix::unistd::getegid());
     nix::sched::unshare(all)?;
     if all.contains(CloneFlags::CLONE_NEWUSER) {
         fs::write("/proc/self/setgroups", "deny")?;
@@ -600,11 +599,10 @@ fn cloned(flags: &str, path: &str) -> std::io::Result<()> {
     extern "C" fn child(path: *mut libc::c_void) -> libc::c_int {
         let arguments = [path.cast_const().cast::<libc::c_char>(), std::ptr::null()];
         // SAFETY: the parent keeps the path until the child has ended.
-        let error = match unsafe { libc::syscall(libc::SYS_execve, path, arguments.as_ptr(), 0) } {
-            // SAFETY: the child of a clone has an errno of its parent's; nothing else runs meanwhile.
-            _ => unsafe { *libc::__errno_location() },
-        };
-        if error == libc::EPERM { DENIED } else { FAILED }
+        let failed = unsafe { libc::syscall(libc::SYS_execve, path, arguments.as_ptr(), 0) };
+        // The child of a clone has an errno of its parent's; nothing else runs meanwhile.
+        let error = std::io::Error::last_os_error().raw_os_error();
+        if failed == -1 && error == Some(libc::EPERM) { DENIED } else { FAILED }
     }
     let flags = flags.split(',').map(flag).fold(libc::SIGCHLD, |all, flag| all | flag);
     let path = text(path);
