@@ -6,8 +6,8 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::Duration;
 
+use super::error::StartError;
 use super::signals::Received;
-use super::start::StartError;
 use super::steward::{Steward, keep};
 use super::threads::{ControlThread, Threads};
 use crate::record::Notice;

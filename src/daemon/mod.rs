@@ -8,6 +8,7 @@
 //! succeeds, and would wait for itself.
 
 pub mod counters;
+mod error;
 pub mod keeper;
 mod last_good;
 mod leave;
@@ -24,4 +25,5 @@ mod steward;
 mod supervised;
 mod threads;
 
-pub use start::{Options, StartError, run};
+pub use error::StartError;
+pub use start::{Options, run};

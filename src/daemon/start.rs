@@ -1,6 +1,5 @@
 //! `run`, from the first check to the last answer, in the order in which things must happen.
 
-use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -9,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::counters::Counters;
+use super::error::{StartError, say, system};
 use super::keeper::{self, Keeper};
 use super::last_good;
 use super::leave::leave;
@@ -26,12 +26,11 @@ use crate::control::server::{self, Listener};
 use crate::control::status::ModeSource;
 use crate::decide;
 use crate::event::{Failure, Mode, Settled};
-use crate::identify::IdentifyError;
-use crate::notify::{Group, InFlight, NotifyError, Waiting};
+use crate::notify::{Group, InFlight, Waiting};
 use crate::policy::config::{Config, Level, OnBadPolicy};
 use crate::policy::{Generation, Problem};
-use crate::privileges::{self, PrivilegeError};
-use crate::record::{Host, Log, Notice, RecordError};
+use crate::privileges;
+use crate::record::{Host, Log, Notice};
 use crate::supervise::service::Service;
 use crate::watch::monitor::Monitor;
 use crate::watch::place::View;
@@ -50,38 +49,6 @@ pub struct Options {
     pub mode: Option<Mode>,
     /// A parent keeps the group and starts the guard again when it dies.
     pub supervise: bool,
-}
-
-/// Why the guard does not stand.
-#[derive(Debug)]
-pub enum StartError {
-    /// Mistakes in configuration or policy.
-    Problems(Vec<Problem>),
-    /// Capabilities are missing or could not be given up.
-    Privileges(PrivilegeError),
-    /// The kernel gives no group.
-    Group(NotifyError),
-    /// No directory can be watched; each with its reason.
-    NothingToWatch(Vec<plan::LeftOut>),
-    /// The marks could not be set.
-    Marks(io::Error),
-    /// The log could not be opened.
-    Log(RecordError),
-    /// Another guard holds the control socket.
-    Busy(server::Error),
-    /// The control socket could not be made.
-    Control(server::Error),
-    /// The kernel's command line says `shmguard.mode=off`.
-    SwitchedOff,
-    /// Who executes can't be found out on this host.
-    Identify(IdentifyError),
-    /// The operating system refused something else.
-    System {
-        /// What.
-        what: &'static str,
-        /// Why.
-        error: io::Error,
-    },
 }
 
 /// Guards until a signal ends it, and returns the exit status. Blocks.
@@ -316,12 +283,6 @@ fn abort_on_panic() {
     }));
 }
 
-/// One line for whoever started the guard. Standard error may be closed or full: nobody waits for it.
-pub(super) fn say(line: &str) {
-    use std::io::Write;
-    let _written = writeln!(io::stderr(), "{line}");
-}
-
 fn of_control(error: server::Error) -> StartError {
     if matches!(error, server::Error::Held { .. }) {
         StartError::Busy(error)
@@ -330,44 +291,6 @@ fn of_control(error: server::Error) -> StartError {
     }
 }
 
-pub(super) fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
-    move |error| StartError::System { what, error }
-}
-
 fn copy(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| io::Error::from(error.kind()), io::Error::from_raw_os_error)
 }
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Problems(problems) => {
-                let count = problems.len();
-                writeln!(
-                    f,
-                    "{count} mistake{} in configuration or policy:",
-                    if count == 1 { "" } else { "s" }
-                )?;
-                problems.iter().try_for_each(|problem| write!(f, "\n{problem}"))
-            }
-            Self::Privileges(error) => error.fmt(f),
-            Self::Group(error) => error.fmt(f),
-            Self::NothingToWatch(left_out) => {
-                f.write_str("no directory can be watched:")?;
-                left_out.iter().try_for_each(|left| {
-                    write!(f, "\n  {}: {}; {}", left.directory.display(), left.reason, left.remedy)
-                })
-            }
-            Self::Marks(error) => write!(f, "no filesystem could be marked: {error}"),
-            Self::SwitchedOff => f.write_str(
-                "switched off by shmguard.mode=off on the kernel's command line; nothing is guarded",
-            ),
-            Self::Log(error) => error.fmt(f),
-            Self::Busy(error) | Self::Control(error) => error.fmt(f),
-            Self::Identify(error) => error.fmt(f),
-            Self::System { what, error } => write!(f, "cannot {what}: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::start::{StartError, say};
+use super::error::{StartError, say};
 use crate::event::{Pid, Uid};
 use crate::notify::Group;
 use crate::supervise::parent::{self, End, Outcome, Watched};

@@ -6,9 +6,9 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::error::{StartError, say, system};
 use super::pipeline::{Job, Pipeline, Shared};
 use super::reader::{self, EVIDENCE_QUEUE, ReaderControl};
-use super::start::{StartError, say, system};
 use super::status::Inside;
 use crate::control::server::{self, Limits, Listener};
 use crate::control::status::Scheduling;
