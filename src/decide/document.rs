@@ -9,7 +9,7 @@
     reason = "of the many fields a few are derived from others, and the rest are not"
 )]
 
-use crate::event::{Doubt, Facts, Field, Kind, Part, Texts, Timestamp, Value};
+use crate::event::{Doubt, Facts, Field, Groups, Kind, Part, Texts, Timestamp, Value};
 use crate::policy::Generation;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -145,6 +145,9 @@ impl Shape {
         }
         if let Some(args) = args_of(field) {
             self.add(args.name(), args.index());
+        }
+        if matches!(field, Field::ProcessCapabilitiesPermitted | Field::ProcessCapabilitiesEffective) {
+            self.add(Field::NoNewPrivs.name(), Field::NoNewPrivs.index());
         }
         if field == Field::EntryMetaType {
             self.add(Field::ContainerId.name(), Field::ContainerId.index());
@@ -388,25 +391,13 @@ impl Document {
             rest.is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'.'))
         })
     }
-
-    fn held<'a>(&self, slot: &'a Slot, field: Field) -> Value<'a> {
-        match slot.held {
-            Held::Nothing => Value::Absent,
-            Held::Texts if slot.texts.is_empty() => Value::Absent,
-            Held::Texts => Value::Texts(&slot.texts),
-            Held::Integer(number) => Value::Number(number),
-            Held::Decimal(number) => Value::Decimal(number),
-            Held::Bool(value) => Value::Bool(value),
-            Held::Unknown => Value::Unknown(doubt_of(field)),
-        }
-    }
 }
 
 impl Facts for Document {
     fn value(&self, field: Field) -> Value<'_> {
         match self.kind {
             DocumentKind::Foreign | DocumentKind::Notice => {
-                self.slot(field).map_or(Value::Absent, |slot| self.held(slot, field))
+                self.slot(field).map_or(Value::Absent, |slot| held(slot, field))
             }
             DocumentKind::Record => self.of_record(field),
             DocumentKind::Case | DocumentKind::Question => self.of_case(field),
@@ -423,7 +414,7 @@ impl Document {
             return Value::Constants(USUAL_ACTION);
         }
         if let Some(slot) = self.slot(field) {
-            return self.held(slot, field);
+            return held(slot, field);
         }
         if self.slot(Field::PathInside).is_some_and(|slot| matches!(slot.held, Held::Unknown))
             && field.is_path()
@@ -453,7 +444,7 @@ impl Document {
             return Value::Constants(USUAL_ACTION);
         }
         if part(field).is_some() {
-            let known = self.slot(Field::PathInside).is_some();
+            let known = self.slot(Field::PathInside).is_some() && !self.extra(Extra::Names).is_empty();
             return self.path(field, self.extra(Extra::Names), known);
         }
         if let Some(args) = args_of(field) {
@@ -461,16 +452,27 @@ impl Document {
             if self.lists(Extra::Redacted, args.name()) {
                 return Value::Unknown(Doubt::OTHER);
             }
+            // No arguments make no command line, which the record writes as an empty one.
+            let is_line = field != args && field.kind() == Kind::Keyword;
+            let none = self.slot(args).is_some_and(|slot| slot.texts.is_empty());
+            if is_line && none && !(args == Field::ProcessArgs && self.is_truncated()) {
+                return Value::Absent;
+            }
+            if is_line && self.slot(field).is_none() {
+                return match self.of_record(args) {
+                    Value::Unknown(doubt) => Value::Unknown(doubt),
+                    Value::AtLeast(_) => Value::Unknown(Doubt::ARGUMENTS),
+                    _ => Value::Absent,
+                };
+            }
         }
         if let Some(slot) = self.slot(field) {
-            return match self.held(slot, field) {
-                Value::Texts(texts) if field == Field::ProcessArgs && self.is_truncated() => {
-                    Value::AtLeast(texts)
+            return match field {
+                Field::ProcessArgs | Field::ProcessEnvVars if self.is_truncated() => {
+                    Value::AtLeast(&slot.texts)
                 }
-                Value::Texts(_) if field == Field::ProcessCommandLine && self.is_truncated() => {
-                    Value::Unknown(Doubt::ARGUMENTS)
-                }
-                value => value,
+                Field::ProcessCommandLine if self.is_truncated() => Value::Unknown(Doubt::ARGUMENTS),
+                _ => held(slot, field),
             };
         }
         if field == Field::EntryMetaType {
@@ -490,6 +492,10 @@ impl Document {
             Field::LoginUserId | Field::LoginUserName | Field::LoginSession => {
                 self.slots.get(Extra::Login.slot()).is_some_and(|slot| !matches!(slot.held, Held::Nothing))
             }
+            // An empty set of capabilities is not written, but the sets were read where this was.
+            Field::ProcessCapabilitiesPermitted | Field::ProcessCapabilitiesEffective => {
+                self.slot(Field::NoNewPrivs).is_some()
+            }
             Field::ProcessArgsCount if self.is_truncated() => return Value::Unknown(Doubt::ARGUMENTS),
             // Names are looked up wherever the id is known, and a command line is written where there are arguments.
             _ => named_by(field).or(args_of(field)).is_some_and(|source| self.slot(source).is_some()),
@@ -500,7 +506,8 @@ impl Document {
         if let Some(id) = named_by(field) {
             return self.of_record(id);
         }
-        Value::Unknown(Doubt::OTHER)
+        // What every attempt has was looked for.
+        Value::Unknown(if field.groups().is_empty() { doubt_of(field) } else { Doubt::OTHER })
     }
 
     fn is_truncated(&self) -> bool {
@@ -589,10 +596,22 @@ fn find_args(field: Field) -> Option<Field> {
     Field::named(&format!("{prefix}.args"))
 }
 
+fn held(slot: &Slot, field: Field) -> Value<'_> {
+    match slot.held {
+        Held::Nothing => Value::Absent,
+        Held::Texts if slot.texts.is_empty() => Value::Absent,
+        Held::Texts => Value::Texts(&slot.texts),
+        Held::Integer(number) => Value::Number(number),
+        Held::Decimal(number) => Value::Decimal(number),
+        Held::Bool(value) => Value::Bool(value),
+        Held::Unknown => Value::Unknown(doubt_of(field)),
+    }
+}
+
 fn doubt_of(field: Field) -> Doubt {
     if field.is_path() {
         Doubt::PATH
-    } else if field.is_claimed() {
+    } else if field.groups().intersects(Groups::ARGUMENTS) {
         Doubt::ARGUMENTS
     } else {
         Doubt::OTHER
@@ -761,3 +780,6 @@ impl<'de> Visitor<'de> for Key<'_> {
         Ok(self.shape.follow(self.at, key))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,7 @@ enum Rules {
 }
 
 /// With fewer rules than this that demand something of a field, asking it costs more than it saves.
-const WORTH: usize = 6;
+const WORTH: usize = 3;
 
 impl Index {
     pub(crate) fn new(rules: &[Rule]) -> Self {

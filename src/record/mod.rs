@@ -19,7 +19,7 @@ mod keeper;
 mod log;
 pub mod read;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod settings;
 mod stderr;
 mod syslog;
