@@ -1,6 +1,6 @@
 //! Start, threads, and stop: the only room that knows all others.
 //!
-//! Threads: the *reader* answers ([`reader`]), the *evidence* thread looks closer at matched attempts, the *control*
+//! Threads: the *reader* answers (`reader.rs`), the *evidence* thread looks closer at matched attempts, the *control*
 //! thread serves the socket, the log has one of its own, and the main thread is the *steward*: signals, mounts,
 //! deadlines, the watchdog. May not parse, judge or format; [`pipeline`] is one attempt, [`keeper`] what may change.
 //!

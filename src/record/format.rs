@@ -249,7 +249,7 @@ pub fn summary(text: &mut Vec<u8>, entry: &Entry<'_>) {
     summary::attempt(text, super::escape::Style::Plain, entry);
 }
 
-/// Appends one readable line about a notice, as [`summary`] does.
+/// Appends one readable line about a notice, as [`summary()`] does.
 pub fn notice_summary(text: &mut Vec<u8>, notice: &Notice<'_>) {
     summary::notice(text, super::escape::Style::Plain, notice);
 }

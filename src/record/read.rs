@@ -2,7 +2,7 @@
 //! Pure.
 //!
 //! Knows two kinds of document. In a record of ours a field is there, or named as absent or unknown, or was not
-//! collected ([`Fact::Unread`]). In any other ECS document a field that is missing is absent, and texts are taken as they
+//! collected (`Fact::Unread`). In any other ECS document a field that is missing is absent, and texts are taken as they
 //! are: only our own records escape bytes.
 
 mod attempt;

@@ -29,7 +29,7 @@ pub(super) fn write(json: &mut Json<'_>, attempt: &Attempt) {
     });
 }
 
-/// The word for a cause in records; [`cause_named`] is its inverse.
+/// The word for a cause in records; reading knows its inverse.
 pub(super) fn cause_name(cause: Cause) -> &'static str {
     match cause {
         Cause::Gone => "gone",
