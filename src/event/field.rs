@@ -198,7 +198,7 @@ use Trait as T;
 fields! {
     EventCategory "event.category" Keyword [] Constant(&["process"]), "always process";
     EventType "event.type" Keyword [] Constant(&["start"]), "always start";
-    EventAction "event.action" Keyword [] Attempt(Side::Action), "exec, or with `watch.loaders` and interpreters load and interpret";
+    EventAction "event.action" Keyword [] Attempt(Side::Action), "exec, or with watch.loaders and watch.interpreters, load and interpret";
     HostOsType "host.os.type" Keyword [] Constant(&["linux"]), "always linux";
 
     UserId "user.id" Keyword [] Subject(T::User), "the user after the exec: 0 if the real or the effective uid is 0 then, else the effective uid";
@@ -323,7 +323,7 @@ fields! {
     FileHash "file.hash.sha256" Keyword [HASH] Object(O::Hash), "SHA-256 of the file's content";
 
     GainsPrivilege "shmguard.gains_privilege" Boolean [GAIN] Subject(T::GainsPrivilege), "the new image would hold a capability that its user id alone does not give";
-    Unseen "shmguard.unseen" Keyword [] Attempt(Side::Unseen), "with `watch` unseen: the way of a program that ran without an event: memfd, shared_memory, anonymous, detached, unmarked";
+    Unseen "shmguard.unseen" Keyword [] Attempt(Side::Unseen), "with watch.unseen: the way of a program that ran without an event: memfd, shared_memory, anonymous, detached, unmarked";
     NoNewPrivs "shmguard.privileges.no_new_privs" Boolean [PRIVILEGES] Subject(T::NoNewPrivs), "no_new_privs is set for the caller";
     PathAsTyped "shmguard.path_as_typed" Keyword [ARGUMENTS] Subject(T::Typed), "the file name given to execve, in the caller's memory";
     PathSeen "shmguard.path_as_seen" Keyword [] Object(O::Seen), "the path as the caller's mount namespace shows it: the caller can choose it";
