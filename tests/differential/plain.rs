@@ -240,7 +240,7 @@ fn values(expr: &Expr, event: &Event) -> Option<Vec<Val>> {
 }
 
 fn field(name: &str, event: &Event) -> Option<Vec<Val>> {
-    if event.unknown.iter().any(|unknown| *unknown == name) {
+    if event.unknown.contains(&name) {
         return None;
     }
     let values = event.known.get(name).cloned().unwrap_or_default();
