@@ -151,6 +151,10 @@ impl<'a> Lexer<'a> {
         let foreign =
             FOREIGN.iter().filter(|(text, _)| rest.starts_with(text)).max_by_key(|(text, _)| text.len());
         match foreign {
+            Some(("[", help)) => {
+                let end = rest.find(']').map_or(1, |end| end + 1);
+                self.wrong(end, "`[...]` is not EQL", Some(help));
+            }
             Some(("'", help)) => {
                 let line = rest.find('\n').unwrap_or(rest.len());
                 let end = rest.get(1..line).and_then(|inside| inside.find('\'')).map_or(1, |end| end + 2);

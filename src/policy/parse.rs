@@ -22,6 +22,9 @@ pub(crate) fn parse(text: &str) -> Result<Syntax, Vec<Mistake>> {
         return Err(vec![Mistake::new(0..1, message)]);
     }
     let (tokens, mut mistakes) = lex(text);
+    if let Some(several) = several_events(&tokens) {
+        return Err(vec![several]);
+    }
     // After a token was lost the rest cannot be trusted to say what was meant.
     if !mistakes.is_empty() {
         return Err(mistakes);
@@ -34,6 +37,22 @@ pub(crate) fn parse(text: &str) -> Result<Syntax, Vec<Mistake>> {
     parsed.map_err(|mistake| {
         mistakes.push(mistake);
         mistakes
+    })
+}
+
+/// What is wrong where the text is about more than one event.
+fn several_events(tokens: &[Token]) -> Option<Mistake> {
+    let (Kind::Name(kind), Kind::Name(next)) = (&tokens.first()?.kind, &tokens.get(1)?.kind) else {
+        return None;
+    };
+    let several = ["sequence", "sample", "join"].contains(&kind.as_str())
+        && (next == "by" || next == "with" || next == "where");
+    several.then(|| {
+        Mistake::new(
+            tokens.first().map_or(0..0, |token| token.range.clone()),
+            format!("a {kind} of events cannot be judged"),
+        )
+        .help("a rule judges one attempt at a time, before it happens")
     })
 }
 
@@ -121,12 +140,6 @@ impl Parser<'_> {
                 _ => Err(Mistake::new(range, format!("this rule is about `{category}` events"))
                     .help("only the start of a process is judged: `process where ...`")),
             };
-        }
-        let sequence = (category == "sequence" || category == "sample" || category == "join")
-            && matches!(&self.after(1).kind, Kind::Name(name) if name == "by" || name == "with");
-        if sequence {
-            return Err(Mistake::new(range, format!("a {category} of events cannot be judged"))
-                .help("a rule judges one attempt at a time, before it happens"));
         }
         Ok(())
     }
