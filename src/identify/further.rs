@@ -472,7 +472,7 @@ fn questions(
 ) -> VecDeque<Arc<Question>> {
     let Attempt { subject, object, .. } = attempt;
     let parent = subject.parent_pid.known().map(|Pid(id)| *id);
-    let mut questions = VecDeque::with_capacity(4);
+    let mut questions = VecDeque::new();
     let mut push = |what, how| questions.push_back(Arc::new(Question { what, how }));
     match (&subject.thread, groups.contains(Groups::ARGUMENTS)) {
         (_, false) => {}
