@@ -144,11 +144,33 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         }
     }
 
-    /// Ends a job with what is known now: the evidence thread has no room for it, or no time.
+    /// Ends a job with what is known now, and with what can be looked at without waiting for anybody: the evidence thread
+    /// has no room for it, or no time.
     pub fn cut<D: Duty>(&mut self, mut job: Job<D>, why: Cut) -> Box<Attempt> {
         self.shared.counters.evidence_cut.fetch_add(1, Ordering::Relaxed);
-        give_up(Groups::MAY_BLOCK, &mut job.attempt, Cause::Late);
-        let decision = self.decision(&mut job, Instant::now() + READER_PATIENCE);
+        let live = Arc::clone(&job.live);
+        let deadline = Instant::now() + READER_PATIENCE;
+        let decision = loop {
+            give_up(Groups::MAY_BLOCK, &mut job.attempt, Cause::Late);
+            match self.decide(&live, job.duty.as_fd(), &mut job.attempt, Groups::MAY_BLOCK, deadline) {
+                Outcome::Decided(decision) => break decision,
+                Outcome::Needs(groups) => {
+                    // The other process must be known before its command line can be given up.
+                    let around = groups.without(Groups::MAY_BLOCK) | whose(groups);
+                    if around.is_empty() {
+                        break undecided(&live);
+                    }
+                    self.identify.fetch(around, job.duty.as_fd(), &mut job.attempt, deadline);
+                    give_up(Groups::MAY_BLOCK, &mut job.attempt, Cause::Late);
+                    let again =
+                        self.decide(&live, job.duty.as_fd(), &mut job.attempt, Groups::MAY_BLOCK, deadline);
+                    break match again {
+                        Outcome::Decided(decision) => decision,
+                        Outcome::Needs(_) => undecided(&live),
+                    };
+                }
+            }
+        };
         self.finish(job, decision, Evidence::Cut(why))
     }
 
@@ -169,7 +191,8 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
             self.shared.counters.evidence_full.fetch_add(1, Ordering::Relaxed);
         }
         let decision = self.decision(&mut job, deadline);
-        self.finish(job, decision, Evidence::Full)
+        let evidence = if job.live.full_evidence { Evidence::Full } else { Evidence::Essential };
+        self.finish(job, decision, evidence)
     }
 
     /// Decides with every group allowed.
@@ -210,7 +233,7 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
     /// Confirms an exception, chooses the response, records, answers.
     fn finish<D: Duty>(&mut self, mut job: Job<D>, decision: Decision, evidence: Evidence) -> Box<Attempt> {
         let decision = self.confirmed(&mut job, decision);
-        let Job { duty, mut attempt, live } = job;
+        let Job { duty, attempt, live } = job;
         let mut failures = Failures::of(&attempt);
         let mut response = decide::respond(live.mode, &decision, &live.generation);
         let counters = &self.shared.counters;
@@ -240,7 +263,6 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         counters.answered_after(Duration::from_nanos(clock::boottime().saturating_sub(since)));
         count(counters, &live, &decision, response, failures.as_slice());
         self.tell_undelivered(recorded.ok(), settled, response);
-        attempt.subject.thread = Fact::Unread;
         attempt
     }
 
@@ -351,6 +373,15 @@ fn undecided(live: &Live) -> Decision {
         basis: Basis::Failure(Failure::SubjectUnknown),
         trial: None,
         passed_over: None,
+    }
+}
+
+/// The groups that must be read before the command lines of `groups` are anybody's.
+fn whose(groups: Groups) -> Groups {
+    if groups.contains(Groups::COMMAND_LINES) {
+        Groups::PREVIOUS | Groups::PARENT | Groups::LEADERS
+    } else {
+        Groups::NONE
     }
 }
 

@@ -21,6 +21,9 @@ use crate::sys::scheduling;
 /// How long the answering threads may take to end once they are asked to.
 const LEAVE_WITHIN: Duration = Duration::from_millis(700);
 
+/// The longest that one attempt may wait for evidence, whatever the answer's deadline: others wait behind it.
+const EVIDENCE_PATIENCE: Duration = Duration::from_millis(200);
+
 /// The reader's thread before it has anything to read: it has its priority, and no capability more than it keeps. It is
 /// started first, because only it needs CAP_SYS_NICE, and the others start with what the main thread has left by then.
 pub(super) struct Seat {
@@ -77,7 +80,7 @@ impl Threads {
         seat: Seat,
         group: &Arc<Group>,
         shared: &Arc<Shared<Log>>,
-        patience: Duration,
+        deadline: Duration,
     ) -> Result<Self, StartError> {
         let control = Arc::new(ReaderControl::new().map_err(system("make an eventfd"))?);
         let (queue, jobs) = mpsc::sync_channel(EVIDENCE_QUEUE);
@@ -85,6 +88,8 @@ impl Threads {
         let pipeline = || -> Result<_, StartError> {
             Ok(Pipeline::new(Identifier::new().map_err(StartError::Identify)?, Arc::clone(shared)))
         };
+        // Half of the deadline, so that the answer is ours and not the steward's.
+        let patience = (deadline / 2).min(EVIDENCE_PATIENCE);
         let of_evidence = pipeline()?;
         let evidence = spawn("evidence", move || {
             // Without it the thread goes on under the guard's own filter, which is in force already.

@@ -232,6 +232,10 @@ impl Group {
         let audit = if audit && self.features.audit { fanotify::FAN_AUDIT } else { 0 };
         match fanotify::respond(self.fd.as_fd(), number, answer | audit) {
             Ok(()) => Settled::Delivered,
+            // An answer that the kernel does not take leaves the exec waiting: the answer counts more than its audit record.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) && audit != 0 => {
+                self.respond(number, response, false)
+            }
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Settled::NobodyWaited,
             Err(error) => Settled::Refused(error.raw_os_error().unwrap_or(0)),
         }
