@@ -96,6 +96,24 @@ fn an_exception_holds_only_for_a_file_that_is_still_there() {
 }
 
 #[test]
+fn a_place_that_a_deny_rule_leaves_out_is_confirmed_too() {
+    const LEFT_OUT: &str = r#"
+[[rule]]
+id = "root"
+effect = "deny"
+when = 'user.id == "0" and not process.executable like "/dev/shm/mine/*"'
+"#;
+    let still = Script::root("/dev/shm/mine/tool");
+    let moved = Script { confirms: vec![false], ..still.clone() };
+    for (script, answer) in [(still, Response::Allow), (moved, Response::Deny)] {
+        let mut bench = bench(Mode::Prevent, LEFT_OUT, script);
+        let exec = bench.exec();
+        assert!(answered(bench.pipeline.judge(exec, Box::default())));
+        assert_eq!(bench.answers(), [answer]);
+    }
+}
+
+#[test]
 fn a_fact_is_fetched_only_where_the_decision_depends_on_it() {
     let of = |uid| {
         let mut bench =

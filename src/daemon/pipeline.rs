@@ -17,7 +17,7 @@ use super::live::{Current, Live};
 use crate::decide::{self, Outcome};
 use crate::event::{
     Attempt, Basis, Cause, Decision, Device, Effect, Fact, Failure, Groups, Response, RuleIndex, Settled,
-    Timestamp, View,
+    Texts, Timestamp, View,
 };
 use crate::identify::Identifier;
 use crate::notify::PendingExec;
@@ -82,6 +82,8 @@ pub struct Shared<S> {
 pub struct Pipeline<I, S> {
     identify: I,
     shared: Arc<Shared<S>>,
+    /// The names that a file has whose place is not known; memory that is used again.
+    elsewhere: Texts,
 }
 
 /// An attempt on its way to the evidence thread.
@@ -108,7 +110,7 @@ const READER_PATIENCE: Duration = Duration::from_millis(100);
 impl<I: Identify, S: Sink> Pipeline<I, S> {
     /// A pipeline for one thread.
     pub fn new(identify: I, shared: Arc<Shared<S>>) -> Self {
-        Self { identify, shared }
+        Self { identify, shared, elsewhere: Texts::new() }
     }
 
     /// The essential work of one attempt. `attempt` is memory of an earlier one, overwritten whole.
@@ -266,19 +268,30 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         attempt
     }
 
-    /// An exception holds only for a file that is still where it was when we looked.
+    /// What is allowed because of where the file lies, by an allow rule or by a deny rule that leaves a place out, holds
+    /// only for a file that is still there: whoever moves mounts while we look could have made the place up.
     fn confirmed<D: Duty>(&mut self, job: &mut Job<D>, decision: Decision) -> Decision {
-        let by_exception = decision.effect == Effect::Allow && rule_of(&decision).is_some();
-        if !by_exception || self.identify.confirm(job.duty.as_fd(), &job.attempt) {
+        if decision.effect == Effect::Deny || job.attempt.object.inner.is_unknown() {
             return decision;
         }
-        let object = &mut job.attempt.object;
-        object.inner = Fact::Unknown(Cause::Unsteady);
-        object.names.clear();
-        if let Fact::Known(file) = &object.file {
-            let _placement =
-                job.live.scope.name(file.device, Fact::Unknown(Cause::Unsteady), &mut object.names);
+        let inner = std::mem::replace(&mut job.attempt.object.inner, Fact::Unknown(Cause::Unsteady));
+        self.elsewhere.clear();
+        if let Fact::Known(file) = &job.attempt.object.file {
+            let nowhere = Fact::Unknown(Cause::Unsteady);
+            let _placement = job.live.scope.name(file.device, nowhere, &mut self.elsewhere);
         }
+        std::mem::swap(&mut job.attempt.object.names, &mut self.elsewhere);
+        let live = &job.live;
+        let view = View { attempt: &job.attempt, users: &live.users };
+        let anywhere = decide::decide(&live.generation, live.settings.on_unknown, job.attempt.at, &view);
+        let by_place = !matches!(anywhere, Outcome::Decided(anywhere) if anywhere.effect == Effect::Allow);
+        std::mem::swap(&mut job.attempt.object.names, &mut self.elsewhere);
+        job.attempt.object.inner = inner;
+        if !by_place || self.identify.confirm(job.duty.as_fd(), &job.attempt) {
+            return decision;
+        }
+        job.attempt.object.inner = Fact::Unknown(Cause::Unsteady);
+        std::mem::swap(&mut job.attempt.object.names, &mut self.elsewhere);
         self.decision(job, Instant::now() + READER_PATIENCE)
     }
 
