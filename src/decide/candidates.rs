@@ -1,8 +1,8 @@
 //! The rules that can match an attempt, found by the generation's index.
 
-use super::texts::{Shown, lower, show};
+use super::texts::{Shown, backwards, lower, show};
 use crate::event::{Facts, RuleIndex, Value};
-use crate::policy::index::{Bits, FieldIndex, Index};
+use crate::policy::index::{Bits, FieldIndex, Finder, Index};
 use crate::policy::limits;
 
 /// A set of rules, taken out in the order in which they are tried.
@@ -43,9 +43,9 @@ fn narrow(index: &FieldIndex, facts: &impl Facts, bits: &mut [u64]) {
     let met = met.get_mut(..bits.len()).unwrap_or_default();
     met.iter_mut().zip(&index.indifferent).for_each(|(met, indifferent)| *met = *indifferent);
     let shown = show(value, |text| {
-        index.exact.collect(text, met);
+        collect(&index.exact, text, met);
         if !index.folded.is_empty() {
-            lower(text, |text| index.folded.collect(text, met));
+            lower(text, |text| collect(&index.folded, text, met));
         }
         false
     });
@@ -53,6 +53,14 @@ fn narrow(index: &FieldIndex, facts: &impl Facts, bits: &mut [u64]) {
         return;
     }
     bits.iter_mut().zip(met).for_each(|(left, met)| *left &= *met);
+}
+
+fn collect(finder: &Finder, text: &[u8], met: &mut [u64]) {
+    if finder.looks_backwards() {
+        backwards(text, |backwards| finder.collect(text, backwards, met));
+    } else {
+        finder.collect(text, b"", met);
+    }
 }
 
 impl Iterator for Candidates {

@@ -220,12 +220,11 @@ impl Document {
         Object(Into { document: self, shape, at: 0 }).deserialize(&mut json)?;
         json.end()?;
         let is = |extra, text: &str| self.extra(extra).first() == Some(text.as_bytes());
-        if is(Extra::Provider, "fanotify") && is(Extra::Module, "shmguard") {
-            self.kind =
-                if is(Extra::Dataset, "shmguard.exec") { DocumentKind::Record } else { DocumentKind::Notice };
+        if is(Extra::Module, "shmguard") {
+            let ours = is(Extra::Provider, "fanotify") || is(Extra::Provider, "proc-connector");
+            let attempt = ours && is(Extra::Dataset, "shmguard.exec");
+            self.kind = if attempt { DocumentKind::Record } else { DocumentKind::Notice };
             self.unescape();
-        } else if is(Extra::Module, "shmguard") {
-            self.kind = DocumentKind::Notice;
         }
         Ok(())
     }
@@ -431,6 +430,9 @@ impl Document {
         }
         match field {
             Field::EntryMetaType => self.entry_type(),
+            // What an attempt is unless something else is said.
+            Field::EventAction => Value::Constants(&["exec"]),
+            Field::Unseen => Value::Absent,
             _ if self.kind == DocumentKind::Question => Value::Unknown(Doubt::OTHER),
             _ => Value::Absent,
         }
@@ -492,6 +494,8 @@ impl Document {
             Field::LoginUserId | Field::LoginUserName | Field::LoginSession => {
                 self.slots.get(Extra::Login.slot()).is_some_and(|slot| !matches!(slot.held, Held::Nothing))
             }
+            // It stands in every record of which it is so.
+            Field::Unseen => true,
             // An empty set of capabilities is not written, but the sets were read where this was.
             Field::ProcessCapabilitiesPermitted | Field::ProcessCapabilitiesEffective => {
                 self.slot(Field::NoNewPrivs).is_some()

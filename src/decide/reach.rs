@@ -27,6 +27,7 @@ impl Facts for Anything<'_> {
             return Value::Constants(constants);
         }
         match field {
+            Field::EventAction => Value::Constants(&["exec", "load", "interpret"]),
             Field::ProcessExecutable | Field::FilePath => Value::Within(self.names),
             _ if field.is_path() => Value::Unknown(Doubt::PATH),
             _ => Value::Unknown(Doubt::OTHER),

@@ -107,15 +107,24 @@ fn formatted(text: std::fmt::Arguments<'_>, accept: impl FnMut(&[u8]) -> bool) -
 
 /// Runs `with` on `text` in lower case.
 pub(crate) fn lower<T>(text: &[u8], with: impl FnOnce(&[u8]) -> T) -> T {
+    changed(text, <[u8]>::make_ascii_lowercase, with)
+}
+
+/// Runs `with` on `text` from its end to its start.
+pub(crate) fn backwards<T>(text: &[u8], with: impl FnOnce(&[u8]) -> T) -> T {
+    changed(text, <[u8]>::reverse, with)
+}
+
+fn changed<T>(text: &[u8], change: fn(&mut [u8]), with: impl FnOnce(&[u8]) -> T) -> T {
     let mut short = [0_u8; 256];
     if let Some(place) = short.get_mut(..text.len()) {
         place.copy_from_slice(text);
-        place.make_ascii_lowercase();
+        change(place);
         return with(place);
     }
     let mut buffer = Buffer::take();
     buffer.0.extend_from_slice(text);
-    buffer.0.make_ascii_lowercase();
+    change(&mut buffer.0);
     with(&buffer.0)
 }
 

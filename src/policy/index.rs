@@ -1,14 +1,16 @@
 //! Which rules of many can match at all, found from the values of a few fields.
 //!
-//! Most rules demand that a field be one of some texts, or begin with one. For each such field a tree of these
-//! beginnings gives the rules whose demand is met; only rules for which every demand is met are evaluated. What cannot
-//! be told (an unknown value, an unread one) meets every demand, so that evaluation still sees the doubt.
+//! Most rules demand that some text be in a field: as the whole value, at its start, at its end, or anywhere. For each
+//! such field trees of these texts, and an automaton for those that can be anywhere, give the rules whose demand is met
+//! in one pass over the value; only rules for which every demand is met are evaluated. What cannot be told (an unknown
+//! value, an unread one) meets every demand, so that evaluation still sees the doubt.
 
 use super::condition::{Node, Test};
 use super::file::Rule;
 use super::limits;
-use super::pattern::Start;
+use super::pattern::{Held, Place};
 use crate::event::{Field, Groups, Kind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 /// A set of rules, one bit each.
 pub(crate) type Bits = [u64; limits::RULES / 64];
@@ -28,14 +30,32 @@ pub(crate) struct FieldIndex {
     pub(crate) field: Field,
     /// Rules that demand nothing of this field.
     pub(crate) indifferent: Box<[u64]>,
-    pub(crate) exact: Tree,
+    /// Of texts as they are.
+    pub(crate) exact: Finder,
     /// Of texts in lower case.
-    pub(crate) folded: Tree,
+    pub(crate) folded: Finder,
+}
+
+/// Finds the rules whose texts are in a value.
+#[derive(Clone, Debug)]
+pub(crate) struct Finder {
+    starts: Tree,
+    /// Of texts written backwards.
+    ends: Tree,
+    anywhere: Option<Anywhere>,
+}
+
+/// Texts that can be anywhere.
+#[derive(Clone, Debug)]
+struct Anywhere {
+    automaton: AhoCorasick,
+    /// For each of its texts.
+    rules: Vec<Rules>,
 }
 
 /// Texts and beginnings of texts, each with the rules that demand it.
 #[derive(Clone, Debug)]
-pub(crate) struct Tree {
+struct Tree {
     nodes: Vec<Branch>,
 }
 
@@ -82,34 +102,117 @@ impl Index {
 impl FieldIndex {
     fn new(field: Field, demands: &[Vec<Demand>], words: usize) -> Self {
         let mut indifferent = vec![0; words];
-        let (mut exact, mut folded) = (Tree::new(), Tree::new());
+        let mut held: [Vec<(&Held, usize)>; 2] = [Vec::new(), Vec::new()];
         for (rule, demands) in demands.iter().enumerate() {
             let mine =
-                demands.iter().filter(|demand| demand.field == field).min_by_key(|demand| demand.cost());
+                demands.iter().filter(|demand| demand.field == field).max_by_key(|demand| demand.worth());
             let Some(demand) = mine else {
                 set(&mut indifferent, rule);
                 continue;
             };
-            for start in &demand.starts {
-                let tree = if start.fold { &mut folded } else { &mut exact };
-                tree.add(start, rule, words);
+            for text in &demand.held {
+                let [exact, folded] = &mut held;
+                if text.fold { folded } else { exact }.push((text, rule));
             }
         }
+        let [exact, folded] = held.map(|held| Finder::new(&held, words));
         Self { field, indifferent: indifferent.into(), exact, folded }
     }
 }
 
-/// What a rule demands of one field: that some value of it begin with one of these.
+/// What a rule demands of one field: that some value of it hold one of these.
 #[derive(Clone, Debug)]
 struct Demand {
     field: Field,
-    starts: Vec<Start>,
+    held: Vec<Held>,
 }
 
 impl Demand {
-    /// Of several demands on a field, the one with the longest shortest beginning tells most.
-    fn cost(&self) -> usize {
-        usize::MAX - self.starts.iter().map(|start| start.text.len()).min().unwrap_or(usize::MAX - 1)
+    /// Of several demands on a field, the one with the longest shortest text tells most.
+    fn worth(&self) -> usize {
+        self.held.iter().map(|held| held.text.len()).min().unwrap_or(usize::MAX)
+    }
+}
+
+impl Finder {
+    fn new(held: &[(&Held, usize)], words: usize) -> Self {
+        let (mut starts, mut ends) = (Tree::new(), Tree::new());
+        let mut anywhere: Vec<(&[u8], Rules)> = Vec::new();
+        for (text, rule) in held {
+            match text.place {
+                Place::Whole => starts.add(&text.text, true, *rule, words),
+                Place::Start => starts.add(&text.text, false, *rule, words),
+                Place::End => {
+                    let backwards: Vec<u8> = text.text.iter().rev().copied().collect();
+                    ends.add(&backwards, false, *rule, words);
+                }
+                Place::Anywhere => {
+                    let at = anywhere.binary_search_by(|(known, _)| (*known).cmp(&text.text));
+                    let at = at.unwrap_or_else(|gap| {
+                        anywhere.insert(gap, (&text.text, Rules::default()));
+                        gap
+                    });
+                    if let Some((_, rules)) = anywhere.get_mut(at) {
+                        rules.add(*rule, words);
+                    }
+                }
+            }
+        }
+        let anywhere = Anywhere::new(anywhere);
+        if anywhere.is_err() {
+            // Every value begins with the empty text, so these rules are always found.
+            let rules = held.iter().filter(|(text, _)| text.place == Place::Anywhere);
+            rules.for_each(|(_, rule)| starts.add(b"", false, *rule, words));
+        }
+        Self { starts, ends, anywhere: anywhere.ok().flatten() }
+    }
+
+    /// True where nothing is looked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.starts.is_empty() && self.ends.is_empty() && self.anywhere.is_none()
+    }
+
+    /// True where [`Self::collect`] wants the value backwards too.
+    pub(crate) fn looks_backwards(&self) -> bool {
+        !self.ends.is_empty()
+    }
+
+    /// Adds to `met` the rules of which a text is in `value`; `backwards` is the value from its end to its start.
+    pub(crate) fn collect(&self, value: &[u8], backwards: &[u8], met: &mut [u64]) {
+        self.starts.collect(value, met);
+        self.ends.collect(backwards, met);
+        if let Some(anywhere) = &self.anywhere {
+            anywhere.collect(value, met);
+        }
+    }
+}
+
+impl Anywhere {
+    /// `None` without texts; an error where they are too many for an automaton, which the limits of a file rule out.
+    fn new(texts: Vec<(&[u8], Rules)>) -> Result<Option<Self>, aho_corasick::BuildError> {
+        if texts.is_empty() {
+            return Ok(None);
+        }
+        let (needles, rules): (Vec<&[u8]>, Vec<Rules>) = texts.into_iter().unzip();
+        let automaton = AhoCorasick::builder()
+            .match_kind(MatchKind::Standard)
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .build(&needles)?;
+        Ok(Some(Self { automaton, rules }))
+    }
+
+    fn collect(&self, value: &[u8], met: &mut [u64]) {
+        let mut state = aho_corasick::automaton::OverlappingState::start();
+        let input = aho_corasick::Input::new(value);
+        loop {
+            if self.automaton.try_find_overlapping(input.clone(), &mut state).is_err() {
+                return;
+            }
+            let Some(found) = state.get_match() else { return };
+            if let Some(rules) = self.rules.get(found.pattern().as_usize()) {
+                rules.collect(met);
+            }
+        }
     }
 }
 
@@ -122,8 +225,7 @@ fn demands(node: &Node, positive: bool) -> Vec<Demand> {
         }
         (Test::Or(parts), true) | (Test::And(parts), false) => common(parts, positive),
         (Test::Text(field, patterns), true) if is_cheap(*field) => {
-            let starts = patterns.starts();
-            starts.map(|starts| Demand { field: *field, starts }).into_iter().collect()
+            patterns.holds().map(|held| Demand { field: *field, held }).into_iter().collect()
         }
         _ => Vec::new(),
     }
@@ -136,7 +238,7 @@ fn common(parts: &[Node], positive: bool) -> Vec<Demand> {
     for other in parts {
         merged.retain_mut(|demand| {
             let same = other.iter().find(|other| other.field == demand.field);
-            demand.starts.extend(same.iter().flat_map(|same| same.starts.iter().cloned()));
+            demand.held.extend(same.iter().flat_map(|same| same.held.iter().cloned()));
             same.is_some()
         });
     }
@@ -161,13 +263,13 @@ impl Tree {
     }
 
     /// True where nothing is in it.
-    pub(crate) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.nodes.len() == 1
             && self.nodes.first().is_some_and(|root| root.begins.is_empty() && root.whole.is_empty())
     }
 
     /// Adds to `met` the rules that demand `text` or a beginning of it.
-    pub(crate) fn collect(&self, text: &[u8], met: &mut [u64]) {
+    fn collect(&self, text: &[u8], met: &mut [u64]) {
         let mut rest = text;
         let mut next = self.nodes.first();
         while let Some(node) = next {
@@ -193,10 +295,10 @@ impl Tree {
         self.nodes.get(node).and_then(|node| node.label.first()).copied().unwrap_or_default()
     }
 
-    fn add(&mut self, start: &Start, rule: usize, words: usize) {
-        let at = self.place(&start.text);
+    fn add(&mut self, text: &[u8], whole: bool, rule: usize, words: usize) {
+        let at = self.place(text);
         if let Some(node) = self.nodes.get_mut(at) {
-            let rules = if start.whole { &mut node.whole } else { &mut node.begins };
+            let rules = if whole { &mut node.whole } else { &mut node.begins };
             rules.add(rule, words);
         }
     }
@@ -286,17 +388,13 @@ impl Rules {
 mod tests {
     use super::*;
 
-    fn start(text: &str, whole: bool) -> Start {
-        Start { text: text.as_bytes().into(), whole, fold: false }
-    }
-
     #[test]
     fn a_text_meets_its_beginnings_and_itself() {
         let texts = ["/dev/shm/", "/dev/", "/dev/shm/a", "/run/", "/dev/sda", "", "/dev/shm/ab"];
         let mut tree = Tree::new();
         for (rule, text) in texts.iter().enumerate() {
-            tree.add(&start(text, false), rule, 2);
-            tree.add(&start(text, true), rule + 64, 2);
+            tree.add(text.as_bytes(), false, rule, 2);
+            tree.add(text.as_bytes(), true, rule + 64, 2);
         }
         for given in ["/dev/shm/abc", "/dev/shm/a", "/dev", "", "/run/x", "x", "/dev/sd"] {
             let mut met = [0; 2];
@@ -312,10 +410,37 @@ mod tests {
     fn many_rules_at_one_place_become_a_set() {
         let mut tree = Tree::new();
         for rule in 0..200 {
-            tree.add(&start("/dev/", false), rule, 4);
+            tree.add(b"/dev/", false, rule, 4);
         }
         let mut met = [0; 4];
         tree.collect(b"/dev/x", &mut met);
         assert_eq!(met.iter().map(|word| word.count_ones()).sum::<u32>(), 200);
+    }
+
+    #[test]
+    fn texts_are_found_at_the_start_at_the_end_and_anywhere() {
+        let texts = ["ab", "b", "abc", "a", "xab"];
+        let mut held = Vec::new();
+        for (number, text) in texts.iter().enumerate() {
+            for (nth, place) in
+                [Place::Start, Place::End, Place::Anywhere, Place::Whole].into_iter().enumerate()
+            {
+                held.push((Held { text: text.as_bytes().into(), place, fold: false }, 16 * nth + number));
+            }
+        }
+        let held: Vec<_> = held.iter().map(|(held, rule)| (held, *rule)).collect();
+        let finder = Finder::new(&held, 1);
+        for value in ["ab", "abab", "", "xabc", "cba", "b"] {
+            let backwards: String = value.chars().rev().collect();
+            let mut met = [0];
+            finder.collect(value.as_bytes(), backwards.as_bytes(), &mut met);
+            for (number, text) in texts.iter().enumerate() {
+                let wanted =
+                    [value.starts_with(text), value.ends_with(text), value.contains(text), value == *text];
+                for (nth, wanted) in wanted.into_iter().enumerate() {
+                    assert_eq!(met[0] >> (16 * nth + number) & 1 == 1, wanted, "{text} in {value}, {nth}");
+                }
+            }
+        }
     }
 }

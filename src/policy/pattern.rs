@@ -17,14 +17,22 @@ pub(crate) struct Patterns {
     fold: bool,
 }
 
-/// What a matching text begins with.
+/// A text that is in every value that matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Start {
+pub(crate) struct Held {
     pub(crate) text: Box<[u8]>,
-    /// It is the whole text.
-    pub(crate) whole: bool,
-    /// It is in lower case, and compared with texts that are.
+    pub(crate) place: Place,
+    /// It is in lower case, and compared with values that are.
     pub(crate) fold: bool,
+}
+
+/// Where in the value it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    Anywhere,
+    End,
+    Start,
+    Whole,
 }
 
 /// What is known of a match when only the beginning of the value is.
@@ -57,14 +65,12 @@ impl Patterns {
         Self { regexes: regexes.into(), ..Self::default() }
     }
 
-    /// What a text that matches begins with; `None` where that is nothing in particular.
-    pub(crate) fn starts(&self) -> Option<Vec<Start>> {
-        let exact =
-            self.exact.iter().map(|text| Some(Start { text: text.clone(), whole: true, fold: self.fold }));
-        let globs = self
-            .globs
-            .iter()
-            .map(|glob| Some(Start { text: glob.start()?.into(), whole: false, fold: self.fold }));
+    /// What every text that matches holds, one for each alternative; `None` where some alternative holds nothing in
+    /// particular.
+    pub(crate) fn holds(&self) -> Option<Vec<Held>> {
+        let held = |text: &[u8], place| Held { text: text.into(), place, fold: self.fold };
+        let exact = self.exact.iter().map(|text| Some(held(text, Place::Whole)));
+        let globs = self.globs.iter().map(|glob| glob.holds().map(|(text, place)| held(text, place)));
         let regexes = self.regexes.iter().map(|_| None);
         exact.chain(globs).chain(regexes).collect()
     }
@@ -169,14 +175,24 @@ impl Glob {
         }
     }
 
-    /// What precedes the first `*` or `?`, if anything does.
-    fn start(&self) -> Option<&[u8]> {
-        match self {
-            Self::Starts(text) => Some(&**text),
-            Self::Pieces(pieces) => pieces.first()?.texts.first().map(|text| &**text),
-            Self::Ends(_) | Self::Contains(_) => None,
-        }
-        .filter(|start| !start.is_empty())
+    /// The longest text that is in every value that matches.
+    fn holds(&self) -> Option<(&[u8], Place)> {
+        let (text, place) = match self {
+            Self::Starts(text) => (&**text, Place::Start),
+            Self::Ends(text) => (&**text, Place::End),
+            Self::Contains(finder) => (finder.needle(), Place::Anywhere),
+            Self::Pieces(pieces) => {
+                let texts = pieces.iter().flat_map(|piece| piece.texts.iter().map(|text| &**text));
+                let inner = texts.map(|text| (text, Place::Anywhere));
+                let first =
+                    pieces.first().and_then(|piece| piece.texts.first()).map(|text| (&**text, Place::Start));
+                let last =
+                    pieces.last().and_then(|piece| piece.texts.last()).map(|text| (&**text, Place::End));
+                // Of two as long as each other, the one that is at a known place.
+                inner.chain(first).chain(last).max_by_key(|(text, place)| (text.len(), *place))?
+            }
+        };
+        (!text.is_empty()).then_some((text, place))
     }
 
     fn below(&self, start: &[u8]) -> Below {
