@@ -449,8 +449,11 @@ struct Container {
 
 impl Container {
     fn new(bed: &Bed, arguments: &[&str]) -> Self {
-        let mut shell = Command::new("unshare")
-            .args(arguments)
+        Self::start(bed, Command::new("unshare").args(arguments))
+    }
+
+    fn start(bed: &Bed, command: &mut Command) -> Self {
+        let mut shell = command
             .args(["sh", "-e"])
             .env("SHM", bed.at("shm"))
             .env("BASE", &bed.base)
@@ -486,7 +489,7 @@ impl Bed {
 
     /// Scans, marks what was found, and says where it was.
     fn scan(&self, namespaces: &mut Namespaces) -> Vec<PathBuf> {
-        let scan = namespaces.scan(&self.view.table().unwrap()).unwrap();
+        let scan = namespaces.scan(&self.view.table().unwrap(), &|_| None).unwrap();
         for found in &scan.found {
             self.mark(&found.mark, &path_of(&found.fd));
         }
@@ -512,7 +515,7 @@ fn the_shared_memory_of_a_new_namespace_is_found_seen_and_forgotten() {
         assert_eq!(namespaces.foreign().len(), 1);
         assert_eq!(namespaces.foreign()[0].point, bed.at("shm").as_os_str().as_encoded_bytes());
         drop(container);
-        let scan = namespaces.scan(&bed.view.table().unwrap()).unwrap();
+        let scan = namespaces.scan(&bed.view.table().unwrap(), &|_| None).unwrap();
         assert!(scan.changed && namespaces.foreign().is_empty());
     });
 }
@@ -556,14 +559,29 @@ fn no_namespace_can_make_the_guard_mark_what_it_must_not() {
 }
 
 #[test]
-fn a_namespace_of_another_user_namespace_is_not_looked_at() {
+fn a_namespace_of_another_user_s_user_namespace_is_not_looked_at() {
+    bed(|bed| {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&bed.base, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut namespaces = bed.namespaces();
+        let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "unshare", "-Urm"];
+        let mut container = Container::start(bed, Command::new("setpriv").args(nobody));
+        container.does("mount -t tmpfs c $SHM; cp /bin/true $SHM/x");
+        let scan = namespaces.scan(&bed.view.table().unwrap(), &|_| None).unwrap();
+        assert!(scan.found.is_empty() && scan.not_ours > 0);
+        container.does("$SHM/x");
+        assert_eq!(bed.seen(), 0);
+    });
+}
+
+#[test]
+fn a_user_namespace_that_root_made_is_looked_at() {
     bed(|bed| {
         let mut namespaces = bed.namespaces();
         let mut container = Container::new(bed, &["-Urm"]);
         container.does("mount -t tmpfs c $SHM; cp /bin/true $SHM/x");
-        let scan = namespaces.scan(&bed.view.table().unwrap()).unwrap();
-        assert!(scan.found.is_empty() && scan.not_ours > 0);
+        assert_eq!(bed.scan(&mut namespaces), [Path::new("shm")]);
         container.does("$SHM/x");
-        assert_eq!(bed.seen(), 0);
+        assert!(bed.seen() > 0);
     });
 }

@@ -13,7 +13,7 @@ use crate::event::Timestamp;
 use crate::notify::{self, Group};
 use crate::sys::clock;
 use crate::watch::links::Directories;
-use crate::watch::mounts::MountTable;
+use crate::watch::mounts::{Mount, MountTable};
 use crate::watch::namespaces::Namespaces;
 use crate::watch::place::{self, View};
 use crate::watch::plan::{self, Change, Inputs, Mark, Plan, Scope, Settings};
@@ -102,7 +102,9 @@ impl Marks {
     pub fn look_around(&mut self, mut put_in_force: impl FnMut(Scope)) -> io::Result<Changed> {
         let mut changed = Changed::default();
         let Some(namespaces) = &mut self.namespaces else { return Ok(changed) };
-        let scan = namespaces.scan(&self.table)?;
+        let plan = &self.plan;
+        let stored = |mount: &Mount| storage::images(mount).iter().find_map(|image| plan.holds(image));
+        let scan = namespaces.scan(&self.table, &stored)?;
         if scan.changed {
             let known = namespaces.foreign();
             let is_there = |held: &Held| known.iter().any(|foreign| foreign.device == held.mark.device);

@@ -1,6 +1,6 @@
 //! The main thread while the guard stands: signals, mounts that come and go, deadlines, the watchdog.
 //!
-//! Wakes for events, and once a second to see that the answering threads move. Never on the way of an answer.
+//! Wakes for events, and twice a second to see that the answering threads move. Never on the way of an answer.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -19,8 +19,9 @@ use crate::record::{Log, Notice};
 use crate::supervise::service::Service;
 use crate::watch::monitor::Monitor;
 
-/// How often the answering threads are looked at.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How often the answering threads are looked at, and other mount namespaces: what appears there is to be found within a
+/// second, also when this thread has to wait for a processor.
+const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// The main thread's tools.
 pub(super) struct Steward {
@@ -133,14 +134,14 @@ struct Progress {
 }
 
 impl Progress {
-    /// Events wait, and the reader has taken none for three heartbeats.
+    /// Events wait, and the reader has taken none for six heartbeats.
     pub(super) fn is_stuck(&mut self, group: &Group) -> bool {
         let read = group.in_flight().read();
         let mut fds = [PollFd::new(group.as_fd(), PollFlags::POLLIN)];
         let waiting = matches!(poll(&mut fds, PollTimeout::ZERO), Ok(ready) if ready > 0);
         self.unmoved = if waiting && read == self.read { self.unmoved + 1 } else { 0 };
         self.read = read;
-        self.unmoved >= 3
+        self.unmoved >= 6
     }
 }
 

@@ -132,6 +132,13 @@ impl Identifier {
         let thread = (thread > 0).then_some(thread);
         let asking = Asking { proc: &self.proc, features: self.features, thread };
         self.files.identify(asking, &mut self.aside, file, object);
+        // It can be a mount of a third namespace, reached through the root directory of a process there.
+        if let (Fact::Known(facts), true) =
+            (&object.file, self.features.foreign_statmount && object.inner.is_unknown())
+            && scope.namespace(facts.device).is_some_and(|namespace| self.files.search(namespace))
+        {
+            self.files.identify(asking, &mut self.aside, file, object);
+        }
         let nowhere = object.inner.is_unknown();
         if let (Fact::Known(facts), Fact::Unknown(cause)) = (&object.file, &object.inner) {
             // Its names are then those of the watched directories of its superblock.

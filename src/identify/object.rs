@@ -332,6 +332,16 @@ impl Files {
         }))
     }
 
+    /// Looks for mounts in this namespace too, from now on; `false` if that is nothing new.
+    pub(super) fn search(&mut self, namespace: u64) -> bool {
+        let space = Space::Other(namespace);
+        let new = !self.spaces.contains(&space);
+        if new {
+            self.remember(space);
+        }
+        new
+    }
+
     fn remember(&mut self, space: Space) {
         if self.spaces.len() >= SPACES {
             let last_of_others = self.spaces.iter().rposition(|space| *space != Space::Own);

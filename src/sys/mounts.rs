@@ -126,6 +126,14 @@ pub fn owner_of_namespace(file: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Who made the user namespace behind a `/proc/PID/ns/user` file: the effective uid of its maker.
+pub fn maker_of_user_namespace(file: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut uid: libc::uid_t = 0;
+    // SAFETY: NS_GET_OWNER_UID writes one uid_t to its argument, which outlives the call.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_OWNER_UID, &raw mut uid) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(uid) }
+}
+
 /// The device number (as st_dev) of the filesystem that holds the file behind a loop device. ENXIO where it has none.
 pub fn loop_backing_device(device: BorrowedFd<'_>) -> io::Result<u64> {
     // The kernel writes a loop_info64, 232 bytes; lo_device is its first field.
@@ -299,6 +307,7 @@ const FAN_MNT_DETACH: u64 = 0x0200_0000;
 const RAMFS_MAGIC: libc::__fsword_t = 0x8584_58f6;
 
 const NS_GET_USERNS: libc::Ioctl = 0xb701;
+const NS_GET_OWNER_UID: libc::Ioctl = 0xb704;
 const NS_GET_MNTNS_ID: libc::Ioctl = 0x8008_b705;
 const NS_MNT_GET_NEXT: libc::Ioctl = 0x8010_b70b;
 const NS_MNT_GET_PREV: libc::Ioctl = 0x8010_b70c;

@@ -1,10 +1,11 @@
 //! The watched directories of other mount namespaces: a container's `/dev/shm` is a filesystem of its own.
 //!
 //! Owns the list of mount namespaces and the look into those that are new or changed. Anyone can make a namespace and put
-//! the host's root or `/tmp` at its `/dev/shm`. So a find is only: in a namespace that our own user namespace owns (its
-//! maker was root here), a tmpfs or ramfs mounted with its whole content on or below a watched directory, that the host
+//! the host's root or `/tmp` at its `/dev/shm`. So a find is only: in a namespace that root made (our own user namespace
+//! owns it, or one of which root is the maker), a tmpfs or ramfs mounted with its whole content on or below a watched directory, that the host
 //! has mounted nowhere but, at most, on a directory named `shm` (where container engines keep it), reached without any
-//! link, and proved by mount id, device number and type after it was opened.
+//! link, and proved by mount id, device number and type after it was opened. Besides, wherever it is mounted: what lies in
+//! a file of a watched filesystem (a disk image on a loop device), as the caller can tell.
 //!
 //! Nothing tells of a new mount namespace, so they are counted through once in a while: the kernel lists them from Linux
 //! 6.12 (some 2 us each), before that /proc does (some 5 us for each process). Mounts in a known namespace are told by a
@@ -65,6 +66,8 @@ pub struct Found {
     pub mark: Mark,
     /// What stands there (O_PATH).
     pub fd: OwnedFd,
+    /// The name of its root directory, where it lies in a file of a watched filesystem.
+    pub name: Option<Vec<u8>>,
     /// A process of the namespace.
     pub pid: u32,
     /// The namespace's inode number, as in /proc/PID/ns/mnt.
@@ -116,9 +119,13 @@ impl Namespaces {
         })
     }
 
-    /// Counts the namespaces and looks into those that are new or changed. `host` is our own table, read just now. Does not
-    /// block on any filesystem.
-    pub fn scan(&mut self, host: &MountTable) -> io::Result<Scan> {
+    /// Counts the namespaces and looks into those that are new or changed. `host` is our own table, read just now; `stored`
+    /// names what is mounted there if it lies in a file of a watched filesystem. Does not block on any filesystem.
+    pub fn scan(
+        &mut self,
+        host: &MountTable,
+        stored: &dyn Fn(&Mount) -> Option<Vec<u8>>,
+    ) -> io::Result<Scan> {
         self.scans += 1;
         let before = self.foreign();
         self.count()?;
@@ -131,7 +138,7 @@ impl Namespaces {
             let processes = processes(&due)?;
             for (inode, key) in &due {
                 let pids = processes.get(inode).map(Vec::as_slice).unwrap_or_default();
-                self.look(*key, pids, host, &mut scan);
+                self.look(*key, pids, &Host { table: host, stored }, &mut scan);
             }
         }
         scan.namespaces = self.known.len();
@@ -199,10 +206,16 @@ impl Namespaces {
         if inode == self.own_mount {
             return;
         }
-        let ours = sys::owner_of_namespace(file.as_fd()).and_then(|owner| inode_of(&owner));
-        let state = if ours.is_ok_and(|owner| owner == self.own_user) { Look::Due } else { Look::NotOurs };
+        let state = if self.is_of_root(file).unwrap_or(false) { Look::Due } else { Look::NotOurs };
         let known = Known { inode, state, found: Vec::new(), since: self.scans, looked: 0, lap, told: false };
         self.known.insert(key, known);
+    }
+
+    /// Whether root made it: our own root, whatever user namespace it then was in. A namespace below that root entered
+    /// as another user has that user as its maker.
+    fn is_of_root(&self, file: &OwnedFd) -> io::Result<bool> {
+        let owner = sys::owner_of_namespace(file.as_fd())?;
+        Ok(inode_of(&owner)? == self.own_user || sys::maker_of_user_namespace(owner.as_fd())? == 0)
     }
 
     /// The way of kernels that do not list them.
@@ -234,7 +247,7 @@ impl Namespaces {
     }
 
     /// Looks at one namespace, through at most a few of its processes: one of them can have another root directory.
-    fn look(&mut self, key: Key, pids: &[u32], host: &MountTable, scan: &mut Scan) {
+    fn look(&mut self, key: Key, pids: &[u32], host: &Host<'_>, scan: &mut Scan) {
         let Some(inode) = self.known.get(&key).map(|known| known.inode) else { return };
         // The group first: what is mounted while we look is then told.
         let told = pids.iter().any(|pid| self.listen(*pid, inode));
@@ -253,7 +266,7 @@ impl Namespaces {
             known.told = told;
             known.looked = self.scans;
             known.state = if looked { Look::Done } else { Look::Empty };
-            known.found = found.iter().map(|found| foreign(found, directories)).collect();
+            known.found = found.iter().map(|found| foreign(found, key, directories)).collect();
         }
         scan.found.append(&mut found);
     }
@@ -284,6 +297,12 @@ impl Known {
     }
 }
 
+/// What is known of our own namespace.
+struct Host<'a> {
+    table: &'a MountTable,
+    stored: &'a dyn Fn(&Mount) -> Option<Vec<u8>>,
+}
+
 /// Another namespace, seen through one of its processes.
 struct Inside {
     pid: u32,
@@ -308,28 +327,37 @@ impl Inside {
         Ok(Self { pid, inode, root, identity, table: MountTable::parse(&text) })
     }
 
-    fn finds(&self, spelled: &[Vec<u8>], host: &MountTable) -> Vec<Found> {
-        let wanted = |mount: &&Mount| is_candidate(mount, spelled, host) && self.table.is_visible(mount);
-        self.table
-            .mounts()
-            .iter()
-            .filter(wanted)
-            .take(FINDS)
-            .filter_map(|mount| self.find(mount).ok())
-            .collect()
+    fn finds(&self, spelled: &[Vec<u8>], host: &Host<'_>) -> Vec<Found> {
+        let mounts = self.table.mounts().iter().filter(|mount| self.table.is_visible(mount));
+        let wanted = mounts.filter_map(|mount| {
+            if is_candidate(mount, spelled, host.table) {
+                return Some((mount, None));
+            }
+            Some((mount, Some(host.image(mount)?)))
+        });
+        wanted.take(FINDS).filter_map(|(mount, name)| self.find(mount, name).ok()).collect()
     }
 
-    fn find(&self, mount: &Mount) -> io::Result<Found> {
+    fn find(&self, mount: &Mount, name: Option<Vec<u8>>) -> io::Result<Found> {
         let point = PathBuf::from(OsStr::from_bytes(&mount.point));
         let fd = sys::open_in_root(self.root.as_fd(), &point)?;
         let (major, minor) = sys::split_device(sys::device_of(fd.as_fd())?);
         let proved = sys::mount_id_of(fd.as_fd())? == mount.id
-            && Device { major, minor } == mount.device
-            && sys::is_in_memory(fd.as_fd())?;
+            && (name.is_some() || Device { major, minor } == mount.device && sys::is_in_memory(fd.as_fd())?);
         match proved {
-            true => Ok(Found { mark: Mark::elsewhere(mount), fd, pid: self.pid, namespace: self.inode }),
+            true => {
+                Ok(Found { mark: Mark::elsewhere(mount), fd, name, pid: self.pid, namespace: self.inode })
+            }
             false => Err(io::Error::from_raw_os_error(libc::ESTALE)),
         }
+    }
+}
+
+impl Host<'_> {
+    /// The name of what lies in a file of a watched filesystem. What the host has mounted too, the plan has looked at.
+    fn image(&self, mount: &Mount) -> Option<Vec<u8>> {
+        let elsewhere = self.table.mounts().iter().all(|known| known.device != mount.device);
+        if elsewhere { (self.stored)(mount) } else { None }
     }
 }
 
@@ -365,9 +393,12 @@ fn spelled(directories: &Directories) -> Vec<Vec<u8>> {
 }
 
 /// The name by which the plan knows it: our links resolved, whatever the container has there.
-fn foreign(found: &Found, directories: &Directories) -> Foreign {
-    let point = follow(&found.mark.path, &directories.links);
-    Foreign { device: found.mark.device, point: point.as_os_str().as_bytes().to_vec() }
+fn foreign(found: &Found, namespace: Key, directories: &Directories) -> Foreign {
+    let point = match &found.name {
+        Some(name) => name.clone(),
+        None => follow(&found.mark.path, &directories.links).as_os_str().as_bytes().to_vec(),
+    };
+    Foreign { device: found.mark.device, point, namespace }
 }
 
 /// A few processes, the oldest first, of each of these mount namespaces.
@@ -478,8 +509,8 @@ mod tests {
     fn a_find_is_named_as_the_host_names_it() {
         let table = MountTable::parse(b"505 500 0:85 / /var/run/a rw - tmpfs tmpfs rw\n");
         let fd: OwnedFd = File::open("/proc").unwrap().into();
-        let found = Found { mark: Mark::elsewhere(&table.mounts()[0]), fd, pid: 1, namespace: 1 };
-        assert_eq!(foreign(&found, &debian()).point, b"/run/a");
+        let found = Found { mark: Mark::elsewhere(&table.mounts()[0]), fd, name: None, pid: 1, namespace: 1 };
+        assert_eq!(foreign(&found, 7, &debian()).point, b"/run/a");
     }
 
     #[test]

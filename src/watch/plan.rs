@@ -216,6 +216,7 @@ fn scope_of(inputs: &Inputs<'_>, superblocks: &BTreeMap<Device, Superblock>) -> 
         // The number of one that went away can be in use again, and the finder has just seen this one.
         if superblocks.get(&foreign.device).is_none_or(|known| !known.present) {
             builder.add(foreign.device, false, b"", &foreign.point);
+            builder.is_in(foreign.device, foreign.namespace);
         }
     }
     builder.build()
@@ -289,6 +290,19 @@ impl Plan {
             MarkKind::Filesystem => mark.device == mount.device,
             MarkKind::Mount => mark.mount_id == mount.id,
         })
+    }
+
+    /// The name of a file in which another filesystem lies, if that file lies in a watched one: its path where that is
+    /// below the directory that names the files of its superblock, else that directory. Only the superblock decides: the
+    /// path can be another namespace's.
+    #[must_use]
+    pub fn holds(&self, image: &Stored) -> Option<Vec<u8>> {
+        let on = image.on?;
+        // One that the plan does not know was found in another namespace.
+        let whole = self.superblocks.get(&on).is_none_or(|known| known.choice == Choice::Whole);
+        let directory = self.scope.directory(on).filter(|_| whole)?;
+        let path = image.path.strip_suffix(b" (deleted)").unwrap_or(&image.path);
+        Some(if below(path, directory).is_some() { path } else { directory }.to_vec())
     }
 
     /// A shared filesystem is watched in parts only.

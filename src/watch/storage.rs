@@ -31,23 +31,23 @@ pub fn stored(table: &MountTable) -> Vec<Stored> {
     stored
 }
 
-fn loops(table: &MountTable) -> Vec<Stored> {
-    let pairs: BTreeSet<(Device, Device)> = table
-        .mounts()
-        .iter()
-        .flat_map(|mount| blocks(mount).into_iter().map(|block| (mount.device, block)))
-        .collect();
-    let mut loops = Vec::new();
-    for (device, block) in pairs {
+/// The files in which one filesystem lies, of whatever mount namespace.
+#[must_use]
+pub fn images(mount: &Mount) -> Vec<Stored> {
+    if is_file_backed(mount) {
+        return vec![Stored { device: mount.device, on: None, path: mount.source.clone() }];
+    }
+    let files = blocks(mount).into_iter().flat_map(|block| {
         let directory = PathBuf::from(format!("/sys/dev/block/{block}"));
-        for (path, on) in files(&directory, 0) {
-            loops.push(Stored { device, on, path });
-        }
-    }
-    for mount in table.mounts().iter().filter(|mount| is_file_backed(mount)) {
-        loops.push(Stored { device: mount.device, on: None, path: mount.source.clone() });
-    }
-    loops
+        files(&directory, 0)
+    });
+    files.map(|(path, on)| Stored { device: mount.device, on, path }).collect()
+}
+
+fn loops(table: &MountTable) -> Vec<Stored> {
+    let mut seen = BTreeSet::new();
+    let once = |mount: &&Mount| seen.insert(mount.device);
+    table.mounts().iter().filter(once).flat_map(images).collect()
 }
 
 /// The block devices of a filesystem. One that can have several (btrfs, bcachefs) has a device number of its own, and

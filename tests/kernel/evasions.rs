@@ -6,6 +6,7 @@
 //! path at which it was seen. `docs/evasions.md` lists every test in these files.
 
 mod calls;
+mod containers;
 mod descriptors;
 mod exceptions;
 mod files;

@@ -325,8 +325,9 @@ fn relay_child() {
 
 /// Tells that everything before is done, and waits to be told to go on.
 fn wait_for_word() -> Done {
-    println!("\n@ready");
-    std::io::stdout().flush()?;
+    let mut out = std::io::stdout();
+    out.write_all(b"\n@ready\n")?;
+    out.flush()?;
     let mut word = [0];
     std::io::stdin().read_exact(&mut word)?;
     Ok(())

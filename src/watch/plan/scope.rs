@@ -36,6 +36,8 @@ pub(super) struct Superblock {
     entries: Vec<Entry>,
     /// The directories behind all entries, each with a trailing `/`.
     directories: Vec<Box<[u8]>>,
+    /// Another mount namespace has it, and ours has not.
+    namespace: Option<u64>,
 }
 
 /// One directory (or file) of a superblock and its names.
@@ -81,6 +83,19 @@ impl Scope {
             return Placement::Outside;
         }
         all(&superblock.directories, names)
+    }
+
+    /// The mount namespace in which this superblock was found, where that is not ours: its id as statmount(2) takes it.
+    #[must_use]
+    pub fn namespace(&self, device: Device) -> Option<u64> {
+        let index = self.superblocks.binary_search_by_key(&device, |superblock| superblock.device).ok()?;
+        self.superblocks.get(index)?.namespace
+    }
+
+    /// The first of the directories that give the files of this superblock their names.
+    pub(super) fn directory(&self, device: Device) -> Option<&[u8]> {
+        let index = self.superblocks.binary_search_by_key(&device, |superblock| superblock.device).ok()?;
+        Some(trimmed(self.superblocks.get(index)?.directories.first()?))
     }
 
     /// True where a file of this superblock can raise an attempt.
@@ -147,7 +162,8 @@ impl<'a> Builder<'a> {
         let superblocks = &mut self.scope.superblocks;
         let found = superblocks.binary_search_by_key(&device, |superblock| superblock.device);
         let index = found.unwrap_or_else(|free| {
-            let fresh = Superblock { device, shared, entries: Vec::new(), directories: Vec::new() };
+            let fresh =
+                Superblock { device, shared, entries: Vec::new(), directories: Vec::new(), namespace: None };
             superblocks.insert(free, fresh);
             free
         });
@@ -167,6 +183,13 @@ impl<'a> Builder<'a> {
         let inner = trimmed(inner).into();
         if let Err(free) = superblock.entries.binary_search_by(|entry| entry.inner.cmp(&inner)) {
             superblock.entries.insert(free, Entry { inner, names });
+        }
+    }
+
+    /// The superblock `device` was found in this namespace.
+    pub(super) fn is_in(&mut self, device: Device, namespace: u64) {
+        if let Some(superblock) = self.superblock(device, false) {
+            superblock.namespace = Some(namespace);
         }
     }
 

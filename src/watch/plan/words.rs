@@ -62,6 +62,8 @@ pub struct Foreign {
     pub device: Device,
     /// Where it is mounted there.
     pub point: Vec<u8>,
+    /// That namespace, by the id that statmount(2) takes, on kernels where it does; else any number.
+    pub namespace: u64,
 }
 
 /// What to mark, what not, and the names of the files.

@@ -23,25 +23,6 @@ fn an_ext4_image() {
 }
 
 #[test]
-fn an_ext4_image_in_a_namespace_of_its_own() {
-    if !has("mkfs.ext4") {
-        return;
-    }
-    denied(
-        "image /dev/shm/image
-         run mkfs.ext4 -q -F /dev/shm/image
-         loop 50 /dev/shm/image
-         unshare m
-         mountloop 50 ext4 /mnt
-         program /mnt/x
-         sleep 1500
-         exec /mnt/x",
-        "",
-        "/mnt/x",
-    );
-}
-
-#[test]
 fn a_deleted_ext4_image() {
     if !has("mkfs.ext4") {
         return;

@@ -254,8 +254,8 @@ fn other_directories_after_a_reload_take_their_marks_away() {
 #[test]
 fn the_shared_memory_of_another_namespace_has_its_names() {
     let foreign = vec![
-        Foreign { device: device(90), point: b"/dev/shm".to_vec() },
-        Foreign { device: device(23), point: b"/dev/shm".to_vec() },
+        Foreign { device: device(90), point: b"/dev/shm".to_vec(), namespace: 7 },
+        Foreign { device: device(23), point: b"/dev/shm".to_vec(), namespace: 7 },
     ];
     let plan = Host { foreign, ..Host::debian() }.plan(SYSTEMD, None);
     assert_eq!(names(&plan, device(90), "/x")[0], "/dev/shm/x");
