@@ -19,7 +19,7 @@ use super::server::{self, Limits, Listener, Peer, serve};
 use super::status::*;
 use crate::event::{Effect, Failure, Mode, Pid, Uid};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server in a directory of its own. Dropping it stops it.
 struct Guard {
