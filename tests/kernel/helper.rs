@@ -45,6 +45,11 @@ pub fn play_until_wait(list: &str) -> Waiting {
 }
 
 impl Waiting {
+    /// Its process, which is the first one's parent where it forked.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Goes on to the end.
     pub fn go_on(mut self) -> Exec {
         self.0.stdin.take().unwrap().write_all(b"x").unwrap();
