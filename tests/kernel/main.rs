@@ -18,6 +18,7 @@ mod bed;
 mod elf;
 mod evasions;
 mod helper;
+mod loaders;
 mod locked;
 mod modes;
 mod names;
