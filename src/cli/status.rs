@@ -253,8 +253,12 @@ fn counters(status: &Status) -> String {
         ("outside", counters.outside, "not in a watched directory, unrecorded"),
         ("take-overs", counters.take_overs, "the guard was replaced while execs could wait"),
         ("queue overflows", counters.queue_overflows, ""),
+        ("opens", counters.opens, "looked at for loads and interpreters"),
+        ("unknown opens", counters.opens_unknown, "nobody found out in time what they were for"),
     ]
     .into_iter()
+    // Where nobody looks at opens, there is nothing to say of them.
+    .filter(|(name, count, _)| *count > 0 || !name.ends_with("opens"))
     .map(|(name, count, meaning)| row([name, &count.to_string(), meaning]))
     .collect();
     table("  ", &rows)

@@ -204,6 +204,12 @@ pub struct Counters {
     pub failures: BTreeMap<String, u64>,
     /// How often this guard's group was taken over from a process that ended.
     pub take_overs: u64,
+    /// Opens that were looked at for loads and interpreters.
+    #[serde(default)]
+    pub opens: u64,
+    /// Of these, those of which nobody found out in time what they were for.
+    #[serde(default)]
+    pub opens_unknown: u64,
     /// How often the kernel's queue overflowed.
     pub queue_overflows: u64,
 }

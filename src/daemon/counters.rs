@@ -32,6 +32,10 @@ pub struct Counters {
     pub evidence_full: AtomicU64,
     /// Attempts whose full evidence was left out: the evidence thread had too much to do.
     pub evidence_cut: AtomicU64,
+    /// Opens that were looked at: for loads and interpreters.
+    pub opens: AtomicU64,
+    /// Opens that were let through although nobody had found out what they were for.
+    pub opens_unknown: AtomicU64,
     failures: [AtomicU64; Failure::ALL.len()],
     latency: Histogram,
 }

@@ -7,13 +7,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::last_good;
+use super::live::Opens;
 use super::load::{self, Ownership};
 use super::marks::{Changed, Marks};
+use super::opens;
 use super::pipeline::Shared;
+use super::threads::Seat;
 use crate::control::status::ModeSource;
 use crate::decide::Settings;
 use crate::event::{Mode, Timestamp};
-use crate::policy::config::{Config, Extra, Level, OnBadPolicy, SharedFilesystem, Unseen};
+use crate::notify::Group;
+use crate::policy::config::{Config, Level, OnBadPolicy, SharedFilesystem, Unseen};
 use crate::policy::{Generation, Problem};
 use crate::record::{Log, Notice};
 use crate::sys::clock;
@@ -34,6 +38,10 @@ pub struct Keeper {
     failed_reload: Option<(Timestamp, String)>,
     mounts_unreadable: Option<io::Error>,
     parent_gone: bool,
+    opens: Option<opens::Guard>,
+    /// A thread for it that was started while it could still have its priority.
+    seat: Option<Seat>,
+    opens_failed: Option<String>,
 }
 
 /// A mode that somebody set over the control socket.
@@ -67,6 +75,9 @@ impl Keeper {
             failed_reload: None,
             mounts_unreadable: None,
             parent_gone: false,
+            opens: None,
+            seat: None,
+            opens_failed: None,
         }
     }
 
@@ -98,6 +109,55 @@ impl Keeper {
     #[must_use]
     pub fn mounts_unreadable(&self) -> Option<&io::Error> {
         self.mounts_unreadable.as_ref()
+    }
+
+    /// Why opens are not looked at although they should be.
+    #[must_use]
+    pub fn opens_failed(&self) -> Option<&str> {
+        self.opens_failed.as_deref()
+    }
+
+    /// The group for opens, where there is one.
+    #[must_use]
+    pub fn opens(&self) -> Option<Arc<Group>> {
+        self.opens.as_ref().map(|opens| Arc::clone(opens.group()))
+    }
+
+    /// Begins or ends to look at opens, as configured; the marks follow at the next refresh.
+    pub(super) fn follow_opens(&mut self, seat: Option<Seat>) {
+        self.seat = seat.or(self.seat.take());
+        let wanted = opens::wanted(&self.config.watch);
+        self.shared.current.change(|live| live.opens = wanted);
+        if wanted == Opens::OFF {
+            self.opens_failed = None;
+            self.end_opens();
+        } else if self.opens.is_none() {
+            match opens::Guard::start(self.seat.take(), &self.shared, self.config.answer_deadline) {
+                Ok(opens) => {
+                    self.marks.watch_opens(Some(Arc::clone(opens.group())));
+                    self.opens = Some(opens);
+                    self.opens_failed = None;
+                }
+                Err(error) => {
+                    let text = format!("loads and interpreters are not looked at: {error}");
+                    self.shared.sink.notice(&Notice::Other {
+                        action: "opens-failed",
+                        text: &text,
+                        failed: true,
+                    });
+                    self.opens_failed = Some(error.to_string());
+                }
+            }
+        }
+    }
+
+    /// Ends to look at opens. False: its threads did not end in time.
+    pub(super) fn end_opens(&mut self) -> bool {
+        self.marks.watch_opens(None);
+        let Some(opens) = self.opens.take() else { return true };
+        // What waits already is answered by the threads, or let through when the group is closed.
+        let _cleared = opens.group().unmark_all();
+        opens.end()
     }
 
     /// Notes that the parent of this guard is gone.
@@ -249,6 +309,7 @@ impl Keeper {
             live.full_evidence = full;
             live.users = Arc::new(users);
         });
+        self.follow_opens(None);
         self.refresh_mounts();
         self.put_mode_in_force("reload");
         let mode = self.shared.current.get().mode;
@@ -328,11 +389,7 @@ pub fn watch_settings(config: &Config) -> plan::Settings {
 /// # Errors
 /// Each such key.
 pub fn refuse_unavailable(config: &Config, file: Option<&std::path::Path>) -> Result<(), Vec<Problem>> {
-    let named = [
-        ("watch.loaders", config.watch.loaders != Extra::Off),
-        ("watch.interpreters", config.watch.interpreters != Extra::Off),
-        ("watch.unseen", config.watch.unseen != Unseen::Off),
-    ];
+    let named = [("watch.unseen", config.watch.unseen != Unseen::Off)];
     let problems: Vec<_> = named
         .into_iter()
         .filter(|(_, set)| *set)

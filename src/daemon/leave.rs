@@ -22,7 +22,9 @@ pub(super) fn leave(
     steward.service.stopping();
     // A group that somebody keeps for the next guard keeps its marks, and what comes meanwhile waits for that one.
     let cleared = if steward.handed_on { Ok(()) } else { keep(&steward.keeper).clear_marks() };
-    let in_order = threads.end();
+    // Nobody keeps the group for opens: what waits there is answered, and then nobody asks any more.
+    let opens_in_order = keep(&steward.keeper).end_opens();
+    let in_order = threads.end() && opens_in_order;
     drop(control);
     let log = &steward.shared.sink;
     if !in_order || cleared.is_err() {

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::decide::Settings;
-use crate::event::{Mode, RuleIndex, Users};
+use crate::event::{Action, Mode, RuleIndex, Users};
 use crate::policy::Generation;
+use crate::policy::config::Extra;
 use crate::watch::plan::Scope;
 
 /// Everything that a decision depends on.
@@ -29,6 +30,22 @@ pub struct Live {
     pub scope: Arc<Scope>,
     /// User and group names.
     pub users: Arc<Users>,
+    /// What is done about loads and interpreters.
+    pub opens: Opens,
+}
+
+/// What is done about files that are run without an exec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opens {
+    /// ld.so loads a file.
+    pub loads: Extra,
+    /// An interpreter is given a file.
+    pub programs: Extra,
+}
+
+impl Opens {
+    /// Nothing.
+    pub const OFF: Self = Self { loads: Extra::Off, programs: Extra::Off };
 }
 
 /// The value in force, shared by all threads.
@@ -60,6 +77,17 @@ impl Current {
 }
 
 impl Live {
+    /// The mode in which such an attempt is judged: for what is only to be recorded, audit.
+    #[must_use]
+    pub fn mode_for(&self, action: Action) -> Mode {
+        let denies = match action {
+            Action::Exec => true,
+            Action::Load => self.opens.loads == Extra::Deny,
+            Action::Interpret => self.opens.programs == Extra::Deny,
+        };
+        if denies { self.mode } else { Mode::Audit }
+    }
+
     /// Counts a hit of a rule.
     pub fn hit(&self, rule: RuleIndex) {
         if let Some(counter) = self.hits.get(usize::from(rule.0)) {

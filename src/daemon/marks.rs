@@ -1,4 +1,6 @@
-//! Keeps the group's marks as the mount table asks: at start, when a mount comes or goes, and after a reload.
+//! Keeps the groups' marks as the mount table asks: at start, when a mount comes or goes, and after a reload. The group
+//! for opens, where there is one, gets the same marks, but for filesystems that hold more than what is watched: every
+//! open of the host would wait for us.
 //!
 //! What each mark should be is planned in [`crate::watch::plan`], which is pure; here the plan is carried out, and what
 //! the kernel refused is kept as a problem until it holds. The watched directories of other mount namespaces are found by
@@ -23,6 +25,9 @@ use crate::watch::storage;
 #[derive(Debug)]
 pub struct Marks {
     group: Arc<Group>,
+    opens: Option<Arc<Group>>,
+    /// Another group for opens than at the last refresh.
+    renewed: bool,
     view: View,
     directories: Directories,
     settings: Settings,
@@ -44,6 +49,8 @@ pub struct Held {
     pub since: Timestamp,
     /// Why the kernel refused it.
     pub refused: Option<io::Error>,
+    /// Why it refused the one for opens.
+    pub opens_refused: Option<io::Error>,
 }
 
 /// What a refresh changed.
@@ -67,6 +74,8 @@ impl Marks {
     pub fn new(group: Arc<Group>, view: View) -> Self {
         Self {
             group,
+            opens: None,
+            renewed: false,
             view,
             directories: Directories::default(),
             settings: Settings::default(),
@@ -115,7 +124,10 @@ impl Marks {
             self.table = table;
         }
         for found in scan.found {
-            let refused = self.group.mark(kind(&found.mark), &place::path_of(&found.fd)).err();
+            let path = place::path_of(&found.fd);
+            let refused = self.group.mark(kind(&found.mark), &path).err();
+            let opens_refused =
+                self.opens.as_ref().and_then(|opens| opens.mark(kind(&found.mark), &path).err());
             if self.foreign.iter().any(|held| held.mark.device == found.mark.device && held.refused.is_none())
             {
                 continue;
@@ -125,7 +137,8 @@ impl Marks {
                 Some(error) => changed.refused.push((found.mark.clone(), copy(error))),
             }
             self.foreign.retain(|held| held.mark.device != found.mark.device);
-            self.foreign.push(Held { mark: found.mark, since: Timestamp(clock::realtime()), refused });
+            let since = Timestamp(clock::realtime());
+            self.foreign.push(Held { mark: found.mark, since, refused, opens_refused });
         }
         Ok(changed)
     }
@@ -140,6 +153,12 @@ impl Marks {
     #[must_use]
     pub fn foreign(&self) -> &[Held] {
         &self.foreign
+    }
+
+    /// Watches opens through this group too, or no more, from the next refresh on.
+    pub fn watch_opens(&mut self, opens: Option<Arc<Group>>) {
+        self.renewed = opens.is_some();
+        self.opens = opens;
     }
 
     /// Reads the mount table and sets the marks that follow from it. `put_in_force` gets the scope after old marks are
@@ -180,12 +199,14 @@ impl Marks {
         for change in plan::changes(&self.plan, &next) {
             match change {
                 Change::Add(mark) | Change::Renew(mark) => wanted.push(mark),
-                Change::Keep(mark) if self.is_refused(&mark) => wanted.push(mark),
+                Change::Keep(mark) if self.renewed || self.is_refused(&mark) => wanted.push(mark),
                 Change::Keep(_) => {}
                 Change::Remove(mark) => {
                     if let Ok(found) = self.view.open(&mark, table) {
-                        // What is not there any more carries no mark.
-                        let _removed = self.group.unmark(kind(&mark), &place::path_of(&found));
+                        for group in [Some(&self.group), self.opens.as_ref()].into_iter().flatten() {
+                            // What is not there any more carries no mark.
+                            let _removed = group.unmark(kind(&mark), &place::path_of(&found));
+                        }
                     }
                     self.forget(&mark, changed);
                 }
@@ -198,12 +219,14 @@ impl Marks {
         for mark in wanted {
             steady &= self.place(mark, table, changed);
         }
+        self.renewed = false;
         steady
     }
 
     /// True where the kernel refused this mark the last time, or it was never placed.
     fn is_refused(&self, mark: &Mark) -> bool {
-        self.held.iter().find(|held| is_same(&held.mark, mark)).is_none_or(|held| held.refused.is_some())
+        let held = self.held.iter().find(|held| is_same(&held.mark, mark));
+        held.is_none_or(|held| held.refused.is_some() || held.opens_refused.is_some())
     }
 
     /// The plan in force: left-out directories are told from it.
@@ -225,13 +248,17 @@ impl Marks {
     pub fn clear(&mut self) -> io::Result<()> {
         self.held.clear();
         self.foreign.clear();
-        self.group.unmark_all()
+        let opens = self.opens.as_ref().map_or(Ok(()), |opens| opens.unmark_all());
+        self.group.unmark_all().and(opens)
     }
 
     /// Sets a mark. False: what the table shows is not there any more.
     fn place(&mut self, mark: Mark, table: &MountTable, changed: &mut Changed) -> bool {
+        let opens = self.opens.as_ref().filter(|_| !mark.whole_filesystem_shared);
+        let mut opens_refused = None;
         let result = self.view.open(&mark, table).and_then(|found: OwnedFd| {
             let path = place::path_of(&found);
+            opens_refused = opens.and_then(|opens| opens.mark(kind(&mark), Path::new(&path)).err());
             self.group.mark(kind(&mark), Path::new(&path))
         });
         let stale = matches!(&result, Err(error) if is_stale(error));
@@ -244,6 +271,7 @@ impl Marks {
                 }
                 held.mark = mark;
                 held.refused = refused;
+                held.opens_refused = opens_refused;
             }
             (None, refused) => {
                 match &refused {
@@ -251,7 +279,8 @@ impl Marks {
                     Some(error) if !stale => changed.refused.push((mark.clone(), copy(error))),
                     Some(_) => {}
                 }
-                self.held.push(Held { mark, since: Timestamp(clock::realtime()), refused });
+                let since = Timestamp(clock::realtime());
+                self.held.push(Held { mark, since, refused, opens_refused });
             }
         }
         !stale

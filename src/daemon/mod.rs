@@ -1,7 +1,8 @@
 //! Start, threads, and stop: the only room that knows all others.
 //!
-//! Threads: the *reader* answers (`reader.rs`), the *evidence* thread looks closer at matched attempts, the *control*
-//! thread serves the socket, the log has one of its own, and the main thread is the *steward*: signals, mounts,
+//! Threads: the *reader* answers (`reader.rs`), the *evidence* thread looks closer at matched attempts, two more answer
+//! opens where those are asked about (`opens.rs`), the *control* thread serves the socket, the log has one of its own, and
+//! the main thread is the *steward*: signals, mounts,
 //! deadlines, the watchdog. May not parse, judge or format; [`pipeline`] is one attempt, [`keeper`] what may change.
 //!
 //! A process that holds the group never executes another program: a child keeps a copy of the group until its exec
@@ -15,6 +16,7 @@ mod leave;
 pub mod live;
 pub mod load;
 mod marks;
+mod opens;
 pub mod pipeline;
 mod reader;
 mod signals;

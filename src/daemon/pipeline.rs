@@ -16,8 +16,8 @@ use super::counters::Counters;
 use super::live::{Current, Live};
 use crate::decide::{self, Outcome};
 use crate::event::{
-    Attempt, Basis, Cause, Decision, Device, Effect, Fact, Failure, Groups, Response, RuleIndex, Settled,
-    Texts, Timestamp, View,
+    Action, Attempt, Basis, Cause, Decision, Device, Effect, Fact, Failure, Groups, Mode, Response,
+    RuleIndex, Settled, Texts, Timestamp, View,
 };
 use crate::identify::Identifier;
 use crate::notify::PendingExec;
@@ -92,6 +92,22 @@ pub struct Job<D> {
     duty: D,
     attempt: Box<Attempt>,
     live: Arc<Live>,
+    /// The mode in which it is judged.
+    mode: Mode,
+}
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aim {
+    /// By which means the file is to run.
+    pub action: Action,
+    /// It surely is: what only may be is recorded, never denied.
+    pub sure: bool,
+}
+
+impl Aim {
+    /// An exec, of which there is no doubt.
+    pub const EXEC: Self = Self { action: Action::Exec, sure: true };
 }
 
 /// What the reader does next.
@@ -113,10 +129,18 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         Self { identify, shared, elsewhere: Texts::new() }
     }
 
-    /// The essential work of one attempt. `attempt` is memory of an earlier one, overwritten whole.
-    pub fn judge<D: Duty>(&mut self, mut duty: D, mut attempt: Box<Attempt>) -> Next<D> {
+    /// The essential work of one exec. `attempt` is memory of an earlier one, overwritten whole.
+    pub fn judge<D: Duty>(&mut self, duty: D, attempt: Box<Attempt>) -> Next<D> {
+        self.judge_as(Aim::EXEC, duty, attempt)
+    }
+
+    /// The same for an attempt by whatever means.
+    pub fn judge_as<D: Duty>(&mut self, aim: Aim, mut duty: D, mut attempt: Box<Attempt>) -> Next<D> {
         let live = self.shared.current.get();
+        let mode = if aim.sure { live.mode_for(aim.action) } else { Mode::Audit };
         attempt.at = Timestamp(clock::realtime());
+        attempt.action = aim.action;
+        attempt.unseen = None;
         if self.identify.essential(duty.thread(), duty.as_fd(), &live.scope, &mut attempt)
             == Placement::Outside
         {
@@ -136,13 +160,13 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
             Instant::now() + READER_PATIENCE,
         ) {
             Outcome::Decided(decision) if live.full_evidence && is_matched(&decision) => {
-                duty.set_fallback(decide::respond(live.mode, &decision, &live.generation));
-                Next::Evidence(Job { duty, attempt, live })
+                duty.set_fallback(decide::respond(mode, &decision, &live.generation));
+                Next::Evidence(Job { duty, attempt, live, mode })
             }
             Outcome::Decided(decision) => {
-                Next::Answered(self.finish(Job { duty, attempt, live }, decision, Evidence::Essential))
+                Next::Answered(self.finish(Job { duty, attempt, live, mode }, decision, Evidence::Essential))
             }
-            Outcome::Needs(_) => Next::Evidence(Job { duty, attempt, live }),
+            Outcome::Needs(_) => Next::Evidence(Job { duty, attempt, live, mode }),
         }
     }
 
@@ -235,14 +259,14 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
     /// Confirms an exception, chooses the response, records, answers.
     fn finish<D: Duty>(&mut self, mut job: Job<D>, decision: Decision, evidence: Evidence) -> Box<Attempt> {
         let decision = self.confirmed(&mut job, decision);
-        let Job { duty, attempt, live } = job;
+        let Job { duty, attempt, live, mode } = job;
         let mut failures = Failures::of(&attempt);
-        let mut response = decide::respond(live.mode, &decision, &live.generation);
+        let mut response = decide::respond(mode, &decision, &live.generation);
         let counters = &self.shared.counters;
         let entry = Entry {
             attempt: &attempt,
             decision: &decision,
-            mode: live.mode,
+            mode,
             response,
             rule: rule_of(&decision).and_then(|rule| live.generation.about(rule)),
             trial: decision.trial.and_then(|rule| live.generation.about(rule)),
@@ -257,7 +281,7 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         if recorded.is_err() {
             failures.push(Failure::NotRecorded);
             if decision.effect == Effect::Allow {
-                response = decide::reaction(Failure::NotRecorded, live.mode, &live.settings);
+                response = decide::reaction(Failure::NotRecorded, mode, &live.settings);
             }
         }
         let since = duty.since();

@@ -49,6 +49,11 @@ impl ReaderControl {
         // An event descriptor that is full is readable, which is all that is wanted.
         let _written = self.wake.write(1);
     }
+
+    /// Whether it was asked to.
+    pub(super) fn is_to_stop(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
 }
 
 /// Reads and answers until it is told to stop, and then until nothing waits.
@@ -66,10 +71,10 @@ pub(super) fn read_events<I: Identify, S: Sink>(
     let mut spare = Some(Box::<Attempt>::default());
     loop {
         let Some(incoming) = group.read(fallback(&shared.current.get()))? else {
-            if control.stop.load(Ordering::Acquire) {
+            if control.is_to_stop() {
                 return Ok(());
             }
-            wait(group.as_fd(), control.wake.as_fd())?;
+            wait(group.as_fd(), control)?;
             continue;
         };
         match incoming {
@@ -116,7 +121,9 @@ fn from_pool(pool: &Pool) -> Box<Attempt> {
     pool.try_recv().unwrap_or_default()
 }
 
-fn wait(group: BorrowedFd<'_>, wake: BorrowedFd<'_>) -> io::Result<()> {
+/// Waits for an event or for the end.
+pub(super) fn wait(group: BorrowedFd<'_>, control: &ReaderControl) -> io::Result<()> {
+    let wake = control.wake.as_fd();
     let mut fds = [PollFd::new(group, PollFlags::POLLIN), PollFd::new(wake, PollFlags::POLLIN)];
     match poll(&mut fds, PollTimeout::NONE) {
         Ok(_) | Err(nix::Error::EINTR) => Ok(()),
@@ -124,12 +131,12 @@ fn wait(group: BorrowedFd<'_>, wake: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-fn gap<S: Sink>(shared: &Shared<S>, failure: Failure, detail: &str) {
+pub(super) fn gap<S: Sink>(shared: &Shared<S>, failure: Failure, detail: &str) {
     shared.counters.fail(failure);
     shared.sink.notice(&Notice::Gap { failure, count: 1, detail });
 }
 
-fn describe(thread: i32, errno: Option<i32>) -> String {
+pub(super) fn describe(thread: i32, errno: Option<i32>) -> String {
     let who = if thread > 0 { format!("thread {thread}") } else { "an unknown thread".to_owned() };
     let why = errno
         .map_or_else(|| "it does not say why".to_owned(), |errno| Errno::from_raw(errno).desc().to_owned());

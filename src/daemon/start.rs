@@ -12,9 +12,10 @@ use super::error::{StartError, say, system};
 use super::keeper::{self, Keeper};
 use super::last_good;
 use super::leave::leave;
-use super::live::{self, Current, Live};
+use super::live::{self, Current, Live, Opens};
 use super::load::{self, Ownership};
 use super::marks::Marks;
+use super::opens;
 use super::pipeline::Shared;
 use super::signals::Signals;
 use super::sinks;
@@ -138,7 +139,9 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
     let Inherited { group, predecessor } = inherited;
     // First of all signals: one that comes while we start must end us in order.
     let signals = Signals::new().map_err(system("take over signals"))?;
-    let seat = Seat::take()?;
+    let seat = Seat::take("reader")?;
+    let wants_opens = opens::wanted(&config.watch) != Opens::OFF;
+    let opens_seat = if wants_opens { Some(Seat::take("opens")?) } else { None };
     let scheduling = seat.scheduling.clone();
     privileges::give_up().map_err(StartError::Privileges)?;
     privileges::hide_memory().map_err(StartError::Privileges)?;
@@ -163,6 +166,7 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
             audit: group.features().audit,
             scope: Arc::default(),
             users: Arc::new(users),
+            opens: Opens::OFF,
         }),
         counters: Counters::default(),
         sink: log,
@@ -183,6 +187,7 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
         settle_left_over(&group, &shared, end);
     }
     let threads = Threads::start(seat, &group, &shared, answer_deadline)?;
+    keeper.follow_opens(opens_seat);
     // The reader stands before the first mark: from the mark on, execs wait for it.
     keeper.refresh_mounts();
     let placed = match check_marks(&keeper) {
@@ -212,6 +217,9 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
     tell_left_out(&keep(&keeper), &shared.sink);
     if keeps_policy && bad_policy.is_empty() {
         keep(&keeper).keep_policy();
+    }
+    if let Some(error) = keep(&keeper).opens_failed() {
+        say(&format!("loads and interpreters are not looked at: {error}"));
     }
     say("ready");
     service.ready(&format!("{mode} mode, {placed} filesystems guarded, {rules} rules"));

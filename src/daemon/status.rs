@@ -112,6 +112,8 @@ impl Inside {
             unknown: counted.unknown.load(Ordering::Relaxed),
             outside: counted.outside.load(Ordering::Relaxed),
             take_overs: counted.take_overs.load(Ordering::Relaxed),
+            opens: counted.opens.load(Ordering::Relaxed),
+            opens_unknown: counted.opens_unknown.load(Ordering::Relaxed),
             ..Counters::new()
         };
         for (failure, count) in counted.failures() {
@@ -196,7 +198,33 @@ fn problems(keeper: &Keeper) -> Vec<Shortfall> {
         what: "the parent of this guard is gone: if the guard dies now, waiting execs run".to_owned(),
         remedy: "start the guard again".to_owned(),
     });
-    refused.chain(unread).chain(parent).collect()
+    refused.chain(unread).chain(parent).chain(opens_problems(keeper)).collect()
+}
+
+/// Where opens should be looked at and are not.
+fn opens_problems(keeper: &Keeper) -> Vec<Shortfall> {
+    let none = keeper.opens_failed().map(|error| Shortfall {
+        what: format!("loads and interpreters are not looked at: {error}"),
+        remedy: "reload".to_owned(),
+    });
+    let held = keeper.marks().held().iter().filter(|_| keeper.opens().is_some());
+    let some = held.filter_map(|held| {
+        let path = shown(&held.mark.path);
+        if held.mark.whole_filesystem_shared {
+            return Some(Shortfall {
+                what: format!(
+                    "loads and interpreters are not looked at on {path}, which holds more than is watched"
+                ),
+                remedy: "mount a tmpfs on the watched directory".to_owned(),
+            });
+        }
+        let error = held.opens_refused.as_ref()?;
+        Some(Shortfall {
+            what: format!("the kernel refused the mark for opens on {path}: {error}"),
+            remedy: "loads from there are not seen; reload".to_owned(),
+        })
+    });
+    none.into_iter().chain(some).collect()
 }
 
 fn marks(keeper: &Keeper) -> Vec<Mark> {

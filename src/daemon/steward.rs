@@ -44,7 +44,7 @@ impl Steward {
     /// # Errors
     /// poll(2) failed for another reason than a signal.
     pub(super) fn watch(&mut self) -> io::Result<Received> {
-        let mut progress = Progress::default();
+        let (mut progress, mut progress_of_opens) = (Progress::default(), Progress::default());
         loop {
             let mounts_changed = self.wait()?;
             for received in self.signals.received() {
@@ -60,9 +60,14 @@ impl Steward {
             }
             keep(&self.keeper).look_around();
             keep(&self.keeper).end_override();
-            self.settle_late();
+            let opens = keep(&self.keeper).opens();
+            self.settle_late(&self.group);
+            if let Some(opens) = &opens {
+                self.settle_late(opens);
+            }
             self.look_at_parent();
-            if !progress.is_stuck(&self.group) {
+            let stuck = opens.is_some_and(|opens| progress_of_opens.is_stuck(&opens));
+            if !progress.is_stuck(&self.group) && !stuck {
                 self.service.alive();
             }
         }
@@ -113,8 +118,8 @@ impl Steward {
     }
 
     /// Answers what waits past the deadline: the thread that should is held up by something.
-    fn settle_late(&self) {
-        while let Some((waiting, settled)) = self.group.settle_older(self.answer_deadline) {
+    fn settle_late(&self, group: &Group) {
+        while let Some((waiting, settled)) = group.settle_older(self.answer_deadline) {
             self.shared.counters.fail(Failure::DeadlinePassed);
             let detail = describe(&waiting, settled);
             self.shared.sink.notice(&Notice::Gap {

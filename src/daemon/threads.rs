@@ -24,16 +24,20 @@ const LEAVE_WITHIN: Duration = Duration::from_millis(700);
 /// The longest that one attempt may wait for evidence, whatever the answer's deadline: others wait behind it.
 const EVIDENCE_PATIENCE: Duration = Duration::from_millis(200);
 
-/// The reader's thread before it has anything to read: it has its priority, and no capability more than it keeps. It is
+/// A reader's thread before it has anything to read: it has its priority, and no capability more than it keeps. It is
 /// started first, because only it needs CAP_SYS_NICE, and the others start with what the main thread has left by then.
+#[derive(Debug)]
 pub(super) struct Seat {
     thread: JoinHandle<()>,
-    work: SyncSender<Work>,
+    work: SyncSender<Life>,
     /// The priority that it got.
     pub(super) scheduling: Scheduling,
 }
 
-/// What the reader gets to do.
+/// What a reader does, to its end.
+type Life = Box<dyn FnOnce() + Send>;
+
+/// What the reader of execs gets to do.
 struct Work {
     group: Arc<Group>,
     control: Arc<ReaderControl>,
@@ -45,10 +49,10 @@ struct Work {
 
 impl Seat {
     /// Starts the thread.
-    pub(super) fn take() -> Result<Self, StartError> {
-        let (work, given): (_, Receiver<Work>) = mpsc::sync_channel(1);
+    pub(super) fn take(name: &'static str) -> Result<Self, StartError> {
+        let (work, given): (_, Receiver<Life>) = mpsc::sync_channel(1);
         let (tell, told) = mpsc::sync_channel(1);
-        let thread = spawn("reader", move || {
+        let thread = spawn(name, move || {
             let scheduling = prioritize();
             // The receiver waits for this one message.
             let confined = privileges::give_up()
@@ -56,15 +60,23 @@ impl Seat {
                 .and_then(|()| privileges::confine_answering());
             let _told = tell.send(confined.map(|()| scheduling));
             // Without work the start has failed, and there is nothing to read.
-            if let Ok(work) = given.recv() {
-                work.go();
+            if let Ok(live) = given.recv() {
+                live();
             }
         })?;
-        let ended =
-            || StartError::System { what: "start the reader", error: io::ErrorKind::BrokenPipe.into() };
-        let scheduling = told.recv().map_err(|_| ended())?.map_err(StartError::Privileges)?;
+        let scheduling = told.recv().map_err(|_| no_reader())?.map_err(StartError::Privileges)?;
         Ok(Self { thread, work, scheduling })
     }
+
+    /// Gives the thread its work.
+    pub(super) fn fill(self, life: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+        self.work.send(Box::new(life)).map_err(|_| no_reader())?;
+        Ok(self.thread)
+    }
+}
+
+fn no_reader() -> StartError {
+    StartError::System { what: "start a reader", error: io::ErrorKind::BrokenPipe.into() }
 }
 
 /// The answering threads.
@@ -104,27 +116,27 @@ impl Threads {
             queue,
             pool,
         };
-        if seat.work.send(work).is_err() {
-            return Err(StartError::System {
-                what: "start the reader",
-                error: io::ErrorKind::BrokenPipe.into(),
-            });
-        }
-        Ok(Self { control, reader: seat.thread, evidence })
+        let reader = seat.fill(move || work.go())?;
+        Ok(Self { control, reader, evidence })
     }
 
     /// Lets the threads answer what waits, and ends them. False: they did not end in time.
     pub(super) fn end(self) -> bool {
         self.control.stop();
-        let begun = Instant::now();
-        while !(self.reader.is_finished() && self.evidence.is_finished()) {
-            if begun.elapsed() > LEAVE_WITHIN {
-                return false;
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
-        true
+        have_ended(&[&self.reader, &self.evidence])
     }
+}
+
+/// Waits until the threads have ended. False: they did not in time.
+pub(super) fn have_ended(threads: &[&JoinHandle<()>]) -> bool {
+    let begun = Instant::now();
+    while !threads.iter().all(|thread| thread.is_finished()) {
+        if begun.elapsed() > LEAVE_WITHIN {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    true
 }
 
 impl Work {
@@ -133,12 +145,17 @@ impl Work {
     fn go(self) {
         let Self { group, control, shared, pipeline, queue, pool } = self;
         if let Err(error) = reader::read_events(&group, &control, &shared, pipeline, &queue, &pool) {
-            let text = format!("the group cannot be read any more: {error}");
-            shared.sink.notice(&Notice::Other { action: "reader-failed", text: &text, failed: true });
-            say(&format!("shmguard: {text}"));
-            std::process::abort();
+            give_way(&shared.sink, &error);
         }
     }
+}
+
+/// The end of a guard that cannot read a group any more.
+pub(super) fn give_way(log: &Log, error: &io::Error) -> ! {
+    let text = format!("the group cannot be read any more: {error}");
+    log.notice(&Notice::Other { action: "reader-failed", text: &text, failed: true });
+    say(&format!("shmguard: {text}"));
+    std::process::abort();
 }
 
 /// Gives the reader the highest priority that is to be had: every answer wakes every waiter of the group, and at equal
@@ -179,6 +196,9 @@ pub(super) fn serve_control(listener: Listener, inside: Inside) -> Result<Contro
     Ok(ControlThread { _thread: thread, _stop: stop })
 }
 
-fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+pub(super) fn spawn(
+    name: &'static str,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
     thread::Builder::new().name(name.to_owned()).spawn(body).map_err(system("start a thread"))
 }

@@ -63,7 +63,8 @@ pub struct Subject {
     /// The credentials of the thread, before the exec. Essential.
     pub credentials: Fact<Credentials>,
     /// `user.id`: "0" if the real uid or the effective uid after the exec is 0, else the effective uid after the
-    /// exec. May over-estimate, never under-estimate. Essential.
+    /// exec. May over-estimate, never under-estimate. Where no exec is awaited: "0" if any of the four uids is 0, for a
+    /// process can go back to its saved one; else the effective uid. Essential.
     pub user: Fact<Uid>,
     /// The effective gid after the exec. Essential.
     pub group: Fact<Gid>,
@@ -72,9 +73,9 @@ pub struct Subject {
     /// Group PRIVILEGES.
     pub privileges: Fact<Privileges>,
     /// Group PRIVILEGES: the new image would hold a capability that its user id alone does not give (file or
-    /// ambient capabilities).
+    /// ambient capabilities). Where no exec is awaited: the process holds one, in our user namespace.
     pub gains_privilege: Fact<bool>,
-    /// Group PREVIOUS: the calling image, which the exec replaces.
+    /// Group PREVIOUS: the calling image, which the exec replaces (or which loads or interprets the file).
     pub previous: Fact<Image>,
     /// Group PARENT.
     pub parent: Fact<Process>,
@@ -84,7 +85,7 @@ pub struct Subject {
     pub session_leader: Fact<Process>,
     /// Group LEADERS: the ancestor whose parent is init, or that is pid 1 of its pid namespace.
     pub entry_leader: Fact<Process>,
-    /// Group ARGUMENTS.
+    /// Group ARGUMENTS. Where no exec is awaited: those that the process was started with.
     pub arguments: Fact<Arguments>,
     /// Group LOGIN.
     pub login: Fact<Login>,
@@ -272,6 +273,15 @@ pub struct MountFacts {
     pub unique: bool,
     /// The mount is nosuid.
     pub nosuid: Fact<bool>,
+}
+
+impl Attempt {
+    /// True where the file is about to replace the caller's image; else it runs, or is to run, with the identity that
+    /// the process has now.
+    #[must_use]
+    pub fn awaits_exec(&self) -> bool {
+        self.action == Action::Exec && self.unseen.is_none()
+    }
 }
 
 impl Action {

@@ -74,8 +74,11 @@ impl Identifier {
 
     fn of_task(&mut self, groups: Groups, task: &Task, attempt: &mut Attempt) {
         if groups.contains(Groups::PREVIOUS) {
-            attempt.subject.previous =
-                Fact::Known(Image { executable: executable(task), args: Fact::Unread });
+            attempt.subject.previous = match attempt.unseen {
+                None => Fact::Known(Image { executable: executable(task), args: Fact::Unread }),
+                // What ran before the program is gone.
+                Some(_) => Fact::Unknown(Cause::Unsupported),
+            };
         }
         if groups.contains(Groups::PARENT) {
             // Before our own stat: that shows whether this still was the parent after we had looked at it.
@@ -227,6 +230,10 @@ impl Identifier {
     /// Mostly there are none, and two cheap questions show it: the file's attribute, and capget(2), for what is not both
     /// permitted and inheritable cannot be ambient. Only otherwise is status read.
     fn gain(&mut self, thread: Result<i32, Cause>, file: BorrowedFd<'_>, attempt: &mut Attempt) {
+        if !attempt.awaits_exec() {
+            attempt.subject.gains_privilege = fact(thread.and_then(|id| self.holds(id, &attempt.subject)));
+            return;
+        }
         let Attempt { subject, object, .. } = attempt;
         let gift = gift(file, object);
         subject.gains_privilege = match (thread, gift) {
@@ -248,6 +255,19 @@ impl Identifier {
         {
             subject.gains_privilege = Fact::Known(false);
         }
+    }
+
+    /// Whether a process that goes on as it is holds capabilities that its user does not give it. Those of another user
+    /// namespace are worth nothing in ours.
+    fn holds(&mut self, id: i32, subject: &Subject) -> Result<bool, Cause> {
+        let told = tasks::capabilities(id).map_err(cause)?;
+        if told.permitted == 0 || subject.user == Fact::Known(Uid::ROOT) {
+            return Ok(false);
+        }
+        let mut other = Vec::new();
+        self.proc.link(id, "ns/user", &mut other)?;
+        self.proc.link_own(c"thread-self/ns/user", &mut self.text)?;
+        Ok(other == self.text)
     }
 
     /// The caller's sets, as exactly as the answer needs them.
@@ -425,6 +445,9 @@ impl What {
         let Attempt { subject, object, .. } = attempt;
         match (self, answer) {
             (Self::Arguments, Answer::Arguments(arguments)) => subject.arguments = Fact::Known(arguments),
+            (Self::Arguments, Answer::Line(args)) => {
+                subject.arguments = Fact::Known(Arguments { args, ..Arguments::default() });
+            }
             (Self::Arguments, Answer::Not(cause)) => subject.arguments = Fact::Unknown(cause),
             (Self::Hash, Answer::Hash(hash)) => object.sha256 = Fact::Known(hash),
             (Self::Hash, Answer::Not(cause)) => object.sha256 = Fact::Unknown(cause),
@@ -470,12 +493,14 @@ fn questions(
     attempt: &mut Attempt,
     deadline: Instant,
 ) -> VecDeque<Arc<Question>> {
+    let awaits_exec = attempt.awaits_exec();
     let Attempt { subject, object, .. } = attempt;
     let parent = subject.parent_pid.known().map(|Pid(id)| *id);
     let mut questions = VecDeque::new();
     let mut push = |what, how| questions.push_back(Arc::new(Question { what, how }));
     match (&subject.thread, groups.contains(Groups::ARGUMENTS)) {
         (_, false) => {}
+        (Fact::Known(Pid(id)), true) if !awaits_exec => push(What::Arguments, How::Line(*id)),
         (Fact::Known(Pid(id)), true) => {
             push(What::Arguments, How::Arguments { thread: *id, parent, environment });
         }

@@ -9,7 +9,9 @@ mod arguments;
 mod aside;
 mod further;
 mod inner;
+mod interpreters;
 mod object;
+pub mod opener;
 mod outcome;
 mod parse;
 mod proc;
@@ -128,6 +130,7 @@ impl Identifier {
         attempt: &mut Attempt,
     ) -> Placement {
         forget(attempt);
+        let awaits_exec = attempt.awaits_exec();
         let Attempt { subject, object, .. } = attempt;
         let thread = (thread > 0).then_some(thread);
         let asking = Asking { proc: &self.proc, features: self.features, thread };
@@ -150,7 +153,15 @@ impl Identifier {
             return Placement::Outside;
         }
         subject::identify(&self.proc, self.features, thread, &mut self.text, subject);
-        self.predict(thread, file, subject, object);
+        match subject.credentials {
+            Fact::Known(caller) if !awaits_exec => {
+                subject.user = Fact::Known(outcome::holder(&caller));
+                subject.group = Fact::Known(caller.egid);
+            }
+            Fact::Known(_) | Fact::Absent | Fact::Unread | Fact::Unknown(_) => {
+                self.predict(thread, file, subject, object);
+            }
+        }
         Placement::Inside
     }
 

@@ -33,6 +33,12 @@ pub(super) fn user(caller: &Credentials, file: &FileFacts, bits: SetId) -> Uid {
     }
 }
 
+/// `user.id` of code that runs with the caller's own identity: it can go back to a saved root.
+pub(super) fn holder(caller: &Credentials) -> Uid {
+    let Credentials { ruid, euid, suid, fsuid, .. } = *caller;
+    if [ruid, euid, suid, fsuid].contains(&Uid::ROOT) { Uid::ROOT } else { euid }
+}
+
 /// The effective group after the exec.
 pub(super) fn group(caller: &Credentials, file: &FileFacts, bits: SetId) -> Gid {
     match bits {
@@ -117,6 +123,13 @@ mod tests {
         ];
         for (caller, file, bits, expected) in cases {
             assert_eq!(user(&caller, &file, bits), Uid(expected), "{caller:?} {:o} {bits:?}", file.mode);
+        }
+    }
+
+    #[test]
+    fn code_in_a_running_process_is_roots_wherever_root_is_left() {
+        for (ids, expected) in [((0, 1, 1), 0), ((1, 0, 1), 0), ((1, 1, 0), 0), ((1, 2, 3), 2)] {
+            assert_eq!(holder(&caller(ids.0, ids.1, ids.2)), Uid(expected), "{ids:?}");
         }
     }
 

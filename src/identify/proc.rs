@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::Mode;
 
 use crate::event::{Cause, Fact, Uid};
@@ -74,6 +74,37 @@ impl Proc {
     /// Opens a file of the task `id`.
     pub(super) fn open_file(&self, id: i32, file: &str) -> Result<OwnedFd, Cause> {
         open_file(self.root.as_fd(), Entry::of(format_args!("{id}/{file}")).as_c_str())
+    }
+
+    /// Reads a link of this very thread.
+    pub(super) fn link_own(&self, link: &CStr, text: &mut Vec<u8>) -> Result<(), Cause> {
+        read_link(self.root.as_fd(), link, text)
+    }
+
+    /// Opens (O_PATH) what a link of the task `id` leads to: nothing is read, and no event raised.
+    pub(super) fn open_path(&self, id: i32, link: &str) -> Result<OwnedFd, Cause> {
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        openat(&self.root, Entry::of(format_args!("{id}/{link}")).as_c_str(), flags, Mode::empty())
+            .map_err(refused)
+    }
+
+    /// Opens (O_PATH) the file that the task `id` would find under `name`: from its root or its working directory, and
+    /// among its own descriptors. Can block: whoever serves a directory on the way may take his time.
+    pub(super) fn find(&self, id: i32, name: &[u8]) -> Result<OwnedFd, Cause> {
+        let own = [b"/dev/fd/".as_slice(), b"/proc/self/fd/", b"/proc/thread-self/fd/"];
+        if let Some(number) = own.iter().find_map(|prefix| name.strip_prefix(*prefix)) {
+            // A number is short; anything else is no descriptor.
+            let number = std::str::from_utf8(number).ok().and_then(|number| number.parse::<u32>().ok());
+            let number = number.ok_or(Cause::Gone)?;
+            return self.open_path(id, &format!("fd/{number}"));
+        }
+        let (from, resolve) = match name.first() {
+            Some(b'/') => ("root", ResolveFlag::RESOLVE_IN_ROOT),
+            _ => ("cwd", ResolveFlag::RESOLVE_NO_MAGICLINKS),
+        };
+        let directory = self.open_path(id, from)?;
+        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
+        openat2(&directory, name, how).map_err(refused)
     }
 
     /// Reads a link of the task `id`.

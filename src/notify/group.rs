@@ -1,8 +1,8 @@
-//! One fanotify group for FAN_OPEN_EXEC_PERM.
+//! One fanotify group, for execs (FAN_OPEN_EXEC_PERM) or for every open of a file (FAN_OPEN_PERM).
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,9 +16,19 @@ use crate::sys::{clock, fanotify};
 #[derive(Debug)]
 pub struct Group {
     fd: OwnedFd,
+    interest: Interest,
     features: Features,
     in_flight: InFlight,
     dropped: AtomicU64,
+}
+
+/// What raises a group's events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Execs: no other open costs anything.
+    Execs,
+    /// Every open of a file, execs among them.
+    Opens,
 }
 
 /// What the kernel gave this group.
@@ -33,9 +43,9 @@ pub struct Features {
 /// What a read gives.
 #[derive(Debug)]
 pub enum Incoming {
-    /// An exec waits for an answer.
+    /// An exec, or an open, waits for an answer.
     Exec(PendingExec),
-    /// The kernel could not open the file for us and has denied this exec itself.
+    /// The kernel could not open the file for us and has denied this exec or open itself.
     KernelDenied {
         /// The calling thread, 0 where it is not known.
         thread: i32,
@@ -69,11 +79,19 @@ pub enum NotifyError {
 }
 
 impl Group {
-    /// A new group without marks. `audit` asks for kernel audit records; where that is refused the group has none.
+    /// A new group for execs, without marks. `audit` asks for kernel audit records; where that is refused the group has none.
     ///
     /// # Errors
     /// The kernel cannot, or we may not.
     pub fn new(audit: bool) -> Result<Self, NotifyError> {
+        Self::of(Interest::Execs, audit)
+    }
+
+    /// A new group for `interest`.
+    ///
+    /// # Errors
+    /// As [`Group::new`].
+    pub fn of(interest: Interest, audit: bool) -> Result<Self, NotifyError> {
         let base = fanotify::FAN_CLASS_CONTENT
             | fanotify::FAN_REPORT_TID
             | fanotify::FAN_UNLIMITED_QUEUE
@@ -89,7 +107,7 @@ impl Group {
                 Ok(fd) => {
                     let in_flight = InFlight::new().map_err(NotifyError::Failed)?;
                     in_flight.set_features(Features { fd_error, audit });
-                    return Ok(Self::adopt(fd, in_flight));
+                    return Ok(Self { interest, ..Self::adopt(fd, in_flight) });
                 }
                 Err(error) => last = Some(error),
             }
@@ -97,11 +115,12 @@ impl Group {
         Err(last.map_or(NotifyError::NoFanotify, NotifyError::of_init))
     }
 
-    /// The group that a predecessor left, with its table. The caller settles what it left ([`Group::settle_left_over`])
+    /// The group for execs that a predecessor left, with its table. The caller settles what it left ([`Group::settle_left_over`])
     /// before it reads, and is sure that the predecessor is dead.
     #[must_use]
     pub fn adopt(fd: OwnedFd, in_flight: InFlight) -> Self {
-        Self { fd, features: in_flight.features(), in_flight, dropped: AtomicU64::new(0) }
+        let features = in_flight.features();
+        Self { fd, interest: Interest::Execs, features, in_flight, dropped: AtomicU64::new(0) }
     }
 
     /// What the kernel gave.
@@ -122,12 +141,7 @@ impl Group {
     /// What fanotify_mark(2) says: ENOENT, ENODEV, EINVAL for a filesystem without permission events, EPERM without
     /// CAP_SYS_ADMIN.
     pub fn mark(&self, kind: MarkKind, path: &Path) -> io::Result<()> {
-        fanotify::mark(
-            self.fd.as_fd(),
-            fanotify::FAN_MARK_ADD | kind.flag(),
-            fanotify::FAN_OPEN_EXEC_PERM,
-            path,
-        )
+        fanotify::mark(self.fd.as_fd(), fanotify::FAN_MARK_ADD | kind.flag(), self.interest.mask(), path)
     }
 
     /// Takes a mark away.
@@ -135,12 +149,20 @@ impl Group {
     /// # Errors
     /// As [`Group::mark`]; ENOENT where there is no such mark.
     pub fn unmark(&self, kind: MarkKind, path: &Path) -> io::Result<()> {
-        fanotify::mark(
-            self.fd.as_fd(),
-            fanotify::FAN_MARK_REMOVE | kind.flag(),
-            fanotify::FAN_OPEN_EXEC_PERM,
-            path,
-        )
+        fanotify::mark(self.fd.as_fd(), fanotify::FAN_MARK_REMOVE | kind.flag(), self.interest.mask(), path)
+    }
+
+    /// Raises no event any more for the file behind a descriptor, whatever becomes of it. For what is no file of bytes:
+    /// until Linux 6.14 the kernel raises events for FIFOs and devices too, and opening those on somebody's behalf is
+    /// felt at their other end.
+    ///
+    /// # Errors
+    /// What fanotify_mark(2) says.
+    pub fn ignore(&self, file: BorrowedFd<'_>) -> io::Result<()> {
+        let path = format!("/proc/thread-self/fd/{}", file.as_raw_fd());
+        let flags =
+            fanotify::FAN_MARK_ADD | fanotify::FAN_MARK_IGNORED_MASK | fanotify::FAN_MARK_IGNORED_SURV_MODIFY;
+        fanotify::mark(self.fd.as_fd(), flags, self.interest.mask(), Path::new(&path))
     }
 
     /// Takes every mark of the group away: no further exec raises an event. What waits already still waits.
@@ -245,6 +267,15 @@ impl Group {
 impl AsFd for Group {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+impl Interest {
+    fn mask(self) -> u64 {
+        match self {
+            Self::Execs => fanotify::FAN_OPEN_EXEC_PERM,
+            Self::Opens => fanotify::FAN_OPEN_PERM,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::Group;
 use crate::event::{Device, Response, Settled};
 use crate::sys::clock;
 
-/// An exec that waits in the kernel. Answered by [`PendingExec::answer`]; dropped without that, it is answered with its
+/// An exec, or an open, that waits in the kernel. Answered by [`PendingExec::answer`]; dropped without that, it is answered with its
 /// fallback and the group counts it. The event's file stays open until after the answer: the kernel matches answers by
 /// the descriptor's number, and a number closed too early could be another event's.
 #[derive(Debug)]

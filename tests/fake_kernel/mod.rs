@@ -97,6 +97,7 @@ pub fn bench_of(mode: Mode, generation: Generation, script: Script, full_evidenc
             audit: false,
             scope: Arc::default(),
             users: Arc::new(Users::default()),
+            opens: live::Opens::OFF,
         }),
         counters: Counters::default(),
         sink: sink.clone(),

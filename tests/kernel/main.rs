@@ -20,6 +20,7 @@ mod containers;
 mod elf;
 mod evasions;
 mod helper;
+mod loaders;
 mod locked;
 mod modes;
 mod names;

@@ -5,8 +5,10 @@
 
 #![forbid(unsafe_code)]
 
+pub(super) mod auxv;
 pub(super) mod capability;
 pub(super) mod cgroup;
+pub(super) mod elf;
 pub(super) mod id_map;
 pub(super) mod maps;
 pub(super) mod mountinfo;
