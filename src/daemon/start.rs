@@ -143,6 +143,9 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
     let wants_opens = opens::wanted(&config.watch) != Opens::OFF;
     let opens_seat = if wants_opens { Some(Seat::take("opens")?) } else { None };
     let scheduling = seat.scheduling.clone();
+    // This thread follows the mounts: on a busy host, what is mounted runs unseen for as long as it waits for a processor.
+    // Where it is refused, it follows them as well as it can.
+    let _nimble = crate::sys::scheduling::nice_alone(-20);
     privileges::give_up().map_err(StartError::Privileges)?;
     privileges::hide_memory().map_err(StartError::Privileges)?;
     privileges::confine_guard().map_err(StartError::Privileges)?;

@@ -1,4 +1,4 @@
-//! The reader's priority: sched_setscheduler(2), setpriority(2).
+//! The priority of a thread: sched_setscheduler(2), setpriority(2).
 
 #![allow(unsafe_code, reason = "calls that no binding wraps")]
 
@@ -18,6 +18,20 @@ pub fn fifo() -> io::Result<()> {
         libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameter)
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Gives the calling thread this nice value, and those it makes the default again.
+///
+/// # Errors
+/// As [`nice`].
+pub fn nice_alone(value: i32) -> io::Result<()> {
+    // SAFETY: sched_param is plain integers; all zero is what the kernel wants for a time-sharing policy.
+    let parameter: libc::sched_param = unsafe { std::mem::zeroed() };
+    // SAFETY: pid 0 is the calling thread and the pointer is to a live local that the kernel only reads.
+    let result = unsafe {
+        libc::sched_setscheduler(0, libc::SCHED_OTHER | libc::SCHED_RESET_ON_FORK, &raw const parameter)
+    };
+    if result == 0 { nice(value) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Gives the calling thread this nice value (Linux: per thread).
