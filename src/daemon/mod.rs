@@ -17,6 +17,7 @@ pub mod live;
 pub mod load;
 mod marks;
 mod opens;
+mod pace;
 pub mod pipeline;
 mod reader;
 mod signals;

@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::live::{Live, Opens};
+use super::pace::Pace;
 use super::pipeline::{Aim, Next, Pipeline, Shared};
 use super::reader::{self, ReaderControl};
 use super::error::{StartError, system};
@@ -88,8 +89,8 @@ impl Guard {
             None => Seat::take("opens")?,
         };
         let told = Arc::clone(&control);
-        let reader = seat.fill(move || {
-            if let Err(error) = gate.keep(&told) {
+        let reader = seat.fill(move |mut pace| {
+            if let Err(error) = gate.keep(&told, &mut pace) {
                 give_way(&gate.shared.sink, &error);
             }
         })?;
@@ -121,7 +122,7 @@ struct Gate {
 
 impl Gate {
     /// Reads and answers until it is told to stop, and then until nothing waits.
-    fn keep(&mut self, control: &ReaderControl) -> io::Result<()> {
+    fn keep(&mut self, control: &ReaderControl, pace: &mut Pace) -> io::Result<()> {
         loop {
             let Some(incoming) = self.group.read(Response::Allow)? else {
                 if control.is_to_stop() {
@@ -131,7 +132,11 @@ impl Gate {
                 continue;
             };
             match incoming {
-                Incoming::Exec(open) => self.look(open),
+                Incoming::Exec(open) => {
+                    let read = open.since();
+                    self.look(open);
+                    pace.adapt(read);
+                }
                 Incoming::KernelDenied { thread, errno } => {
                     reader::gap(&self.shared, Failure::KernelDenied, &reader::describe(thread, errno));
                 }

@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::pace::Pace;
 use super::pipeline::{Identify, Job, Next, Pipeline, Shared, Sink, fallback};
 use crate::event::{Attempt, Failure};
 use crate::notify::{Group, Incoming, PendingExec};
@@ -67,6 +68,7 @@ pub(super) fn read_events<I: Identify, S: Sink>(
     mut pipeline: Pipeline<I, S>,
     queue: &SyncSender<Job<PendingExec>>,
     pool: &Pool,
+    pace: &mut Pace,
 ) -> io::Result<()> {
     let mut spare = Some(Box::<Attempt>::default());
     loop {
@@ -79,6 +81,7 @@ pub(super) fn read_events<I: Identify, S: Sink>(
         };
         match incoming {
             Incoming::Exec(exec) => {
+                let read = exec.since();
                 let attempt = spare.take().unwrap_or_else(|| from_pool(pool));
                 spare = match pipeline.judge(exec, attempt) {
                     Next::Answered(attempt) => Some(attempt),
@@ -91,6 +94,8 @@ pub(super) fn read_events<I: Identify, S: Sink>(
                         Err(TrySendError::Disconnected(job)) => Some(pipeline.cut(job, Cut::Unavailable)),
                     },
                 };
+                // After the answer: nobody waits for it.
+                pace.adapt(read);
             }
             Incoming::KernelDenied { thread, errno } => {
                 gap(shared, Failure::KernelDenied, &describe(thread, errno));

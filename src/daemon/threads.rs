@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::error::{StartError, say, system};
+use super::pace::Pace;
 use super::pipeline::{Job, Pipeline, Shared};
 use super::reader::{self, EVIDENCE_QUEUE, ReaderControl};
 use super::status::Inside;
@@ -16,7 +17,6 @@ use crate::identify::Identifier;
 use crate::notify::{Group, PendingExec};
 use crate::privileges;
 use crate::record::{Log, Notice};
-use crate::sys::scheduling;
 
 /// How long the answering threads may take to end once they are asked to.
 const LEAVE_WITHIN: Duration = Duration::from_millis(700);
@@ -35,7 +35,7 @@ pub(super) struct Seat {
 }
 
 /// What a reader does, to its end.
-type Life = Box<dyn FnOnce() + Send>;
+type Life = Box<dyn FnOnce(Pace) + Send>;
 
 /// What the reader of execs gets to do.
 struct Work {
@@ -53,7 +53,7 @@ impl Seat {
         let (work, given): (_, Receiver<Life>) = mpsc::sync_channel(1);
         let (tell, told) = mpsc::sync_channel(1);
         let thread = spawn(name, move || {
-            let scheduling = prioritize();
+            let (pace, scheduling) = Pace::new();
             // The receiver waits for this one message.
             let confined = privileges::give_up()
                 .and_then(|()| privileges::confine_guard())
@@ -61,7 +61,7 @@ impl Seat {
             let _told = tell.send(confined.map(|()| scheduling));
             // Without work the start has failed, and there is nothing to read.
             if let Ok(live) = given.recv() {
-                live();
+                live(pace);
             }
         })?;
         let scheduling = told.recv().map_err(|_| no_reader())?.map_err(StartError::Privileges)?;
@@ -69,7 +69,7 @@ impl Seat {
     }
 
     /// Gives the thread its work.
-    pub(super) fn fill(self, life: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    pub(super) fn fill(self, life: impl FnOnce(Pace) + Send + 'static) -> Result<JoinHandle<()>, StartError> {
         self.work.send(Box::new(life)).map_err(|_| no_reader())?;
         Ok(self.thread)
     }
@@ -116,7 +116,7 @@ impl Threads {
             queue,
             pool,
         };
-        let reader = seat.fill(move || work.go())?;
+        let reader = seat.fill(move |pace| work.go(pace))?;
         Ok(Self { control, reader, evidence })
     }
 
@@ -142,9 +142,9 @@ pub(super) fn have_ended(threads: &[&JoinHandle<()>]) -> bool {
 impl Work {
     /// The reader's life. A group that can't be read any more is the end of the guard: the process ends, loudly, and
     /// whoever started it starts it again.
-    fn go(self) {
+    fn go(self, mut pace: Pace) {
         let Self { group, control, shared, pipeline, queue, pool } = self;
-        if let Err(error) = reader::read_events(&group, &control, &shared, pipeline, &queue, &pool) {
+        if let Err(error) = reader::read_events(&group, &control, &shared, pipeline, &queue, &pool, &mut pace) {
             give_way(&shared.sink, &error);
         }
     }
@@ -156,23 +156,6 @@ pub(super) fn give_way(log: &Log, error: &io::Error) -> ! {
     log.notice(&Notice::Other { action: "reader-failed", text: &text, failed: true });
     say(&format!("shmguard: {text}"));
     std::process::abort();
-}
-
-/// Gives the reader the highest priority that is to be had: every answer wakes every waiter of the group, and at equal
-/// priority all of them run before the reader gets to the next event.
-fn prioritize() -> Scheduling {
-    let fifo = match scheduling::fifo() {
-        Ok(()) => return in_force("SCHED_FIFO 1", None),
-        Err(error) => format!("SCHED_FIFO: {error}"),
-    };
-    match scheduling::nice(-20) {
-        Ok(()) => in_force("nice -20", Some(fifo)),
-        Err(error) => in_force("default", Some(format!("{fifo}; nice -20: {error}"))),
-    }
-}
-
-fn in_force(what: &str, refused: Option<String>) -> Scheduling {
-    Scheduling { in_force: what.to_owned(), refused }
 }
 
 /// The control thread, and the descriptor whose closing ends it.

@@ -4,20 +4,32 @@
 
 use std::io;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 /// Gives the calling thread SCHED_FIFO at the lowest real-time priority; threads and processes it makes start at the
 /// default again (SCHED_RESET_ON_FORK).
 ///
 /// # Errors
 /// EPERM without CAP_SYS_NICE, or in a cgroup without a real-time budget (CONFIG_RT_GROUP_SCHED).
 pub fn fifo() -> io::Result<()> {
-    // SAFETY: sched_param is plain integers; all zero is a valid value of it.
-    let mut parameter: libc::sched_param = unsafe { std::mem::zeroed() };
-    parameter.sched_priority = 1;
-    // SAFETY: pid 0 is the calling thread and the pointer is to a live local that the kernel only reads.
-    let result = unsafe {
-        libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameter)
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    set(libc::SCHED_FIFO, 1)
+}
+
+/// Gives the calling thread the usual class, SCHED_OTHER. What it starts is as before.
+///
+/// # Errors
+/// None that sched_setscheduler(2) knows.
+pub fn usual() -> io::Result<()> {
+    set(libc::SCHED_OTHER, 0)
+}
+
+/// Lets this process come back to [`fifo`] without CAP_SYS_NICE (RLIMIT_RTPRIO).
+///
+/// # Errors
+/// EPERM without CAP_SYS_RESOURCE, where the limit was lower.
+pub fn keep_fifo() -> io::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_RTPRIO)?;
+    Ok(setrlimit(Resource::RLIMIT_RTPRIO, 1, hard.max(1))?)
 }
 
 /// Gives the calling thread this nice value, and those it makes the default again.
@@ -41,5 +53,16 @@ pub fn nice_alone(value: i32) -> io::Result<()> {
 pub fn nice(value: i32) -> io::Result<()> {
     // SAFETY: takes integers only; who 0 is the calling thread.
     let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, value) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The flag is set for either class: without CAP_SYS_NICE it can't be taken back.
+fn set(class: libc::c_int, priority: libc::c_int) -> io::Result<()> {
+    // SAFETY: sched_param is plain integers; all zero is a valid value of it.
+    let mut parameter: libc::sched_param = unsafe { std::mem::zeroed() };
+    parameter.sched_priority = priority;
+    // SAFETY: pid 0 is the calling thread and the pointer is to a live local that the kernel only reads.
+    let result =
+        unsafe { libc::sched_setscheduler(0, class | libc::SCHED_RESET_ON_FORK, &raw const parameter) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
