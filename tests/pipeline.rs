@@ -161,6 +161,23 @@ fn a_full_queue_or_a_passed_deadline_means_an_essential_record_and_the_same_deni
 }
 
 #[test]
+fn a_cut_attempt_waits_for_nobodys_memory() {
+    let mut bench = bench(Mode::Prevent, BY_ARGUMENT, Script::root("/dev/shm/x"));
+    let exec = bench.exec();
+    let Next::Evidence(job) = bench.pipeline.judge(exec, Box::default()) else {
+        panic!("no arguments wanted")
+    };
+    let _attempt = bench.pipeline.cut(job, Cut::QueueFull);
+    // No match, and remembered: arguments that are unknown are no match.
+    assert_eq!(bench.answers(), [Response::Allow]);
+    let asked = bench.seen().iter().any(|seen| match seen {
+        Seen::Fetched(groups) => groups.intersects(Groups::MAY_BLOCK),
+        Seen::Recorded(_) | Seen::Answered(..) | Seen::Noticed(_) => false,
+    });
+    assert!(!asked);
+}
+
+#[test]
 fn what_lies_outside_is_allowed_at_once_and_unrecorded() {
     let script = Script { placement: Placement::Outside, ..Script::root("/usr/bin/x") };
     let mut bench = bench(Mode::Prevent, "", script);

@@ -176,26 +176,18 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         self.shared.counters.evidence_cut.fetch_add(1, Ordering::Relaxed);
         let live = Arc::clone(&job.live);
         let deadline = Instant::now() + READER_PATIENCE;
-        let decision = loop {
+        give_up(Groups::MAY_BLOCK, &mut job.attempt, Cause::Late);
+        let mut outcome = self.decide(&live, job.duty.as_fd(), &mut job.attempt, Groups::MAY_BLOCK, deadline);
+        if let Outcome::Needs(groups) = outcome {
+            // The other process must be known before its command line can be given up.
+            let around = groups.without(Groups::MAY_BLOCK) | whose(groups);
+            self.identify.fetch(around, job.duty.as_fd(), &mut job.attempt, deadline);
             give_up(Groups::MAY_BLOCK, &mut job.attempt, Cause::Late);
-            match self.decide(&live, job.duty.as_fd(), &mut job.attempt, Groups::MAY_BLOCK, deadline) {
-                Outcome::Decided(decision) => break decision,
-                Outcome::Needs(groups) => {
-                    // The other process must be known before its command line can be given up.
-                    let around = groups.without(Groups::MAY_BLOCK) | whose(groups);
-                    if around.is_empty() {
-                        break undecided(&live);
-                    }
-                    self.identify.fetch(around, job.duty.as_fd(), &mut job.attempt, deadline);
-                    give_up(Groups::MAY_BLOCK, &mut job.attempt, Cause::Late);
-                    let again =
-                        self.decide(&live, job.duty.as_fd(), &mut job.attempt, Groups::MAY_BLOCK, deadline);
-                    break match again {
-                        Outcome::Decided(decision) => decision,
-                        Outcome::Needs(_) => undecided(&live),
-                    };
-                }
-            }
+            outcome = self.decide(&live, job.duty.as_fd(), &mut job.attempt, Groups::MAY_BLOCK, deadline);
+        }
+        let decision = match outcome {
+            Outcome::Decided(decision) => decision,
+            Outcome::Needs(_) => undecided(&live),
         };
         self.finish(job, decision, Evidence::Cut(why))
     }
