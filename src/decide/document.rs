@@ -146,6 +146,10 @@ impl Shape {
         if let Some(args) = args_of(field) {
             self.add(args.name(), args.index());
         }
+        if let Some(leader) = leader_of(field) {
+            self.add(leader.name(), leader.index());
+            self.add(Field::ProcessPid.name(), Field::ProcessPid.index());
+        }
         if matches!(field, Field::ProcessCapabilitiesPermitted | Field::ProcessCapabilitiesEffective) {
             self.add(Field::NoNewPrivs.name(), Field::NoNewPrivs.index());
         }
@@ -430,6 +434,9 @@ impl Document {
         }
         match field {
             Field::EntryMetaType => self.entry_type(),
+            _ if leader_of(field).is_some_and(|leader| self.slot(leader).is_some()) => {
+                leader_of(field).map_or(Value::Absent, |leader| self.is_same(leader))
+            }
             // What an attempt is unless something else is said.
             Field::EventAction => Value::Constants(&["exec"]),
             Field::Unseen => Value::Absent,
@@ -480,6 +487,9 @@ impl Document {
         if field == Field::EntryMetaType {
             return self.entry_type();
         }
+        if let Some(leader) = leader_of(field) {
+            return self.is_same(leader);
+        }
         if let Some(source) = same_as(field) {
             return self.of_record(source);
         }
@@ -527,6 +537,14 @@ impl Document {
         }
     }
 
+    /// Whether a leader, by its pid, is the process itself.
+    fn is_same(&self, leader: Field) -> Value<'_> {
+        match (self.value(leader), self.value(Field::ProcessPid)) {
+            (Value::Number(leader), Value::Number(own)) => Value::Bool(leader == own),
+            (Value::Number(_), other) | (other, _) => other,
+        }
+    }
+
     fn entry_type(&self) -> Value<'_> {
         match self.value(Field::ContainerId) {
             Value::Texts(_) => Value::Text(b"container"),
@@ -567,6 +585,16 @@ fn same_as(field: Field) -> Option<Field> {
         Field::FileName => Field::ProcessName,
         _ => return None,
     })
+}
+
+/// The pid of the leader of which a field says whether it is the process itself.
+fn leader_of(field: Field) -> Option<Field> {
+    match field {
+        Field::GroupLeaderSame => Some(Field::GroupLeaderPid),
+        Field::SessionLeaderSame => Some(Field::SessionLeaderPid),
+        Field::EntryLeaderSame => Some(Field::EntryLeaderPid),
+        _ => None,
+    }
 }
 
 /// The id whose name a field holds.

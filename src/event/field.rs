@@ -72,6 +72,7 @@ pub enum Attribute {
     RealGroupId,
     RealGroupName,
     SavedGroupId,
+    SameAsProcess,
 }
 
 /// What is known of the caller, or of what it becomes.
@@ -262,6 +263,7 @@ fields! {
     GroupLeaderPid "process.group_leader.pid" Number [LEADERS] Process(GroupLeader, A::Pid), "/proc/PID/stat";
     GroupLeaderName "process.group_leader.name" Keyword [LEADERS] Process(GroupLeader, A::Name), "its /proc/PID/comm";
     GroupLeaderExecutable "process.group_leader.executable" Keyword [LEADERS] Process(GroupLeader, A::Executable), "its /proc/PID/exe";
+    GroupLeaderSame "process.group_leader.same_as_process" Boolean [LEADERS] Process(GroupLeader, A::SameAsProcess), "it is the calling process itself";
     GroupLeaderArgs "process.group_leader.args" Keyword [LEADERS COMMAND_LINES] Process(GroupLeader, A::Args), "its /proc/PID/cmdline";
     GroupLeaderArgsCount "process.group_leader.args_count" Number [LEADERS COMMAND_LINES] Process(GroupLeader, A::ArgsCount), "how many of these there are";
     GroupLeaderCommandLine "process.group_leader.command_line" Keyword [LEADERS COMMAND_LINES] Process(GroupLeader, A::CommandLine), "these joined by spaces";
@@ -277,6 +279,7 @@ fields! {
     SessionLeaderPid "process.session_leader.pid" Number [LEADERS] Process(SessionLeader, A::Pid), "/proc/PID/stat";
     SessionLeaderName "process.session_leader.name" Keyword [LEADERS] Process(SessionLeader, A::Name), "its /proc/PID/comm";
     SessionLeaderExecutable "process.session_leader.executable" Keyword [LEADERS] Process(SessionLeader, A::Executable), "its /proc/PID/exe";
+    SessionLeaderSame "process.session_leader.same_as_process" Boolean [LEADERS] Process(SessionLeader, A::SameAsProcess), "it is the calling process itself";
     SessionLeaderArgs "process.session_leader.args" Keyword [LEADERS COMMAND_LINES] Process(SessionLeader, A::Args), "its /proc/PID/cmdline";
     SessionLeaderArgsCount "process.session_leader.args_count" Number [LEADERS COMMAND_LINES] Process(SessionLeader, A::ArgsCount), "how many of these there are";
     SessionLeaderCommandLine "process.session_leader.command_line" Keyword [LEADERS COMMAND_LINES] Process(SessionLeader, A::CommandLine), "these joined by spaces";
@@ -292,6 +295,7 @@ fields! {
     EntryLeaderPid "process.entry_leader.pid" Number [LEADERS] Process(EntryLeader, A::Pid), "the ancestor that init started, or that is pid 1 of its namespace";
     EntryLeaderName "process.entry_leader.name" Keyword [LEADERS] Process(EntryLeader, A::Name), "its /proc/PID/comm";
     EntryLeaderExecutable "process.entry_leader.executable" Keyword [LEADERS] Process(EntryLeader, A::Executable), "its /proc/PID/exe";
+    EntryLeaderSame "process.entry_leader.same_as_process" Boolean [LEADERS] Process(EntryLeader, A::SameAsProcess), "it is the calling process itself";
     EntryLeaderArgs "process.entry_leader.args" Keyword [LEADERS COMMAND_LINES] Process(EntryLeader, A::Args), "its /proc/PID/cmdline";
     EntryLeaderArgsCount "process.entry_leader.args_count" Number [LEADERS COMMAND_LINES] Process(EntryLeader, A::ArgsCount), "how many of these there are";
     EntryLeaderCommandLine "process.entry_leader.command_line" Keyword [LEADERS COMMAND_LINES] Process(EntryLeader, A::CommandLine), "these joined by spaces";

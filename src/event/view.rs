@@ -175,6 +175,11 @@ impl<'a> View<'a> {
             Attribute::GroupName => ids(&|c| self.group_name(c.egid)),
             Attribute::RealGroupId => ids(&|c| gid(c.rgid)),
             Attribute::RealGroupName => ids(&|c| self.group_name(c.rgid)),
+            Attribute::SameAsProcess => of(&process.pid, group, Doubt::OTHER, |leader| {
+                of(&self.attempt.subject.process, Groups::NONE, Doubt::OTHER, |own| {
+                    Value::Bool(leader == own)
+                })
+            }),
             Attribute::SavedGroupId => ids(&|c| gid(c.sgid)),
         }
     }
