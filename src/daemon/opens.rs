@@ -15,11 +15,11 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::error::{StartError, system};
 use super::live::{Live, Opens};
 use super::pace::Pace;
 use super::pipeline::{Aim, Next, Pipeline, Shared};
 use super::reader::{self, ReaderControl};
-use super::error::{StartError, system};
 use super::threads::{Seat, give_way, have_ended, spawn};
 use crate::event::{Attempt, Failure, Response};
 use crate::identify::Identifier;

@@ -144,7 +144,8 @@ impl Work {
     /// whoever started it starts it again.
     fn go(self, mut pace: Pace) {
         let Self { group, control, shared, pipeline, queue, pool } = self;
-        if let Err(error) = reader::read_events(&group, &control, &shared, pipeline, &queue, &pool, &mut pace) {
+        if let Err(error) = reader::read_events(&group, &control, &shared, pipeline, &queue, &pool, &mut pace)
+        {
             give_way(&shared.sink, &error);
         }
     }
