@@ -2,8 +2,10 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::machine::wait_for_calm;
 use crate::responder::Contestant;
 use crate::stage::Base;
 
@@ -61,6 +63,7 @@ pub fn latency(base: &Base, on: &Contestant, call: Call<'_>, warm: usize, count:
     on.stage.enter();
     let Call { how, uid, expect, path } = call;
     let numbers = [uid.to_string(), expect.to_string(), warm.to_string(), count.to_string()];
+    wait_for_others();
     let mut command = caller(base, "latency");
     command.arg(how.word()).args(numbers).arg(path);
     let output = run(command, on);
@@ -73,6 +76,7 @@ pub fn herd(base: &Base, on: &Contestant, call: Call<'_>, processes: usize, time
     on.stage.enter();
     let Call { how, uid, expect, path } = call;
     let numbers = [uid.to_string(), expect.to_string(), time.as_millis().to_string(), processes.to_string()];
+    wait_for_others();
     let mut command = caller(base, "herd");
     command.arg(how.word()).args(numbers).arg(path);
     let numbers = numbers_in(&run(command, on));
@@ -96,7 +100,7 @@ pub fn neighbour(base: &Base, on: &Contestant, call: Call<'_>, processes: usize)
     let numbers = [uid.to_string(), expect.to_string(), "3600000".to_owned(), processes.to_string()];
     let mut command = caller(base, "herd");
     command.arg(how.word()).args(numbers).arg(path).stdout(Stdio::null());
-    Neighbour(command.spawn().expect("a neighbour"))
+    Neighbour::start(command)
 }
 
 /// Whether an exec of this program by ourselves, on the stage entered last, is let through.
@@ -112,11 +116,29 @@ pub fn runs(program: &Path) -> bool {
 
 /// Burns one CPU until it is dropped.
 pub fn hog(base: &Base) -> Neighbour {
-    Neighbour(caller(base, "hog").spawn().expect("a hog"))
+    Neighbour::start(caller(base, "hog"))
+}
+
+impl Neighbour {
+    fn start(mut command: Command) -> Self {
+        NEIGHBOURS.fetch_add(1, Ordering::Relaxed);
+        Self(command.spawn().expect("a neighbour"))
+    }
+}
+
+/// How many disturb on purpose.
+static NEIGHBOURS: AtomicUsize = AtomicUsize::new(0);
+
+/// Unless somebody disturbs on purpose.
+fn wait_for_others() {
+    if NEIGHBOURS.load(Ordering::Relaxed) == 0 {
+        wait_for_calm();
+    }
 }
 
 impl Drop for Neighbour {
     fn drop(&mut self) {
+        NEIGHBOURS.fetch_sub(1, Ordering::Relaxed);
         // Its children die with it (PR_SET_PDEATHSIG).
         let _killed = self.0.kill();
         let _status = self.0.wait();

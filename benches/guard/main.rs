@@ -1,6 +1,6 @@
 //! What a guarded exec costs, against the least that it could cost.
 //!
-//! `cargo bench --bench guard [-- PART... --long --json FILE --svg DIRECTORY]`, as root, on Linux 5.0 or newer, with a C
+//! `cargo bench --bench guard [-- PART... --long --calm MINUTES --json FILE --svg DIRECTORY]`, as root, on Linux 5.0 or newer, with a C
 //! compiler. Compiles the reference responders in benches/reference, starts every contestant on mounts of its own, and
 //! calls them in turn, a little each, round after round: what disturbs one disturbs all. Ratios are of one run; one
 //! that claims less than two equal contestants differ by is refused.
@@ -31,6 +31,7 @@ mod svg;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use machine::Machine;
 use parts::{Form, PARTS};
@@ -98,6 +99,13 @@ fn read_arguments() -> Result<Wish, String> {
             "--bench" => wish.bench = true,
             "--short" => wish.long = false,
             "--long" => wish.long = true,
+            "--calm" => {
+                let minutes = arguments
+                    .next()
+                    .and_then(|word| word.parse::<u64>().ok())
+                    .ok_or("--calm: how many minutes?")?;
+                machine::be_patient(Duration::from_secs(60 * minutes));
+            }
             "--json" => wish.json = Some(absolute(file()?)),
             "--svg" => wish.svg = Some(absolute(file()?)),
             name if PARTS.iter().any(|part| part.name == name) => wish.parts.push(name.to_owned()),
@@ -112,7 +120,9 @@ fn absolute(path: PathBuf) -> PathBuf {
 }
 
 fn usage() -> String {
-    let mut text = "usage: cargo bench --bench guard -- [PART...] [--short|--long] [--json FILE] [--svg DIRECTORY]\nparts:\n".to_owned();
+    let mut text = "usage: cargo bench --bench guard -- [PART...] [--long] [--calm MINUTES] [--json FILE] [--svg DIRECTORY]\n\
+                    --calm waits, so long in all, for other programs to be quiet\nparts:\n"
+        .to_owned();
     for part in PARTS {
         text.push_str(&format!("  {:12} {}\n", part.name, part.about));
     }
