@@ -31,7 +31,7 @@ use crate::notify::{Group, InFlight, Waiting};
 use crate::policy::config::{Config, Level, OnBadPolicy};
 use crate::policy::{Generation, Problem};
 use crate::privileges;
-use crate::record::{Host, Log, Notice};
+use crate::record::{Host, Log, Notice, Numbering};
 use crate::supervise::service::Service;
 use crate::watch::monitor::Monitor;
 use crate::watch::place::View;
@@ -155,7 +155,8 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
     let view = View::own();
     let monitor = Monitor::new(&view).map_err(system("watch the mount table"))?;
     let users = load::users();
-    let log = Log::open(&sinks::settings(&config), Host::read()).map_err(StartError::Log)?;
+    let numbers = Arc::new(Numbers(Arc::clone(&group)));
+    let log = Log::open_after(&sinks::settings(&config), Host::read(), numbers).map_err(StartError::Log)?;
 
     let rules = generation.rules().len();
     let policy_hash = generation.hash().to_owned();
@@ -255,6 +256,20 @@ fn descriptor_limit() -> i32 {
     const MOST: u64 = 1 << 20;
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(MOST, |(soft, _)| soft.min(MOST));
     i32::try_from(limit).unwrap_or(i32::MAX)
+}
+
+/// The log's numbering, in the table that a successor of ours inherits.
+#[derive(Debug)]
+struct Numbers(Arc<Group>);
+
+impl Numbering for Numbers {
+    fn note(&self, next: u64, missing: u64) {
+        self.0.in_flight().note_numbers(next, missing);
+    }
+
+    fn noted(&self) -> (u64, u64) {
+        self.0.in_flight().numbers()
+    }
 }
 
 /// How many marks are in place.

@@ -55,6 +55,12 @@ pub struct Identifier {
     directories: Texts,
 }
 
+/// Reads bytes that a task chose as each of the texts of /proc; for fuzzing alone.
+#[cfg(fuzzing)]
+pub fn read_foreign(text: &[u8]) {
+    parse::read_each(text);
+}
+
 /// What the running kernel can tell. Tried, never concluded from its version: a sandbox can forbid what the kernel has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {

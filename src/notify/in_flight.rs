@@ -42,7 +42,8 @@ pub struct InFlight {
 /// for a process with this many open files, and is then answered without a slot.
 const SLOTS: usize = 4096;
 const WORDS: usize = 4;
-/// The group's own words: features, events read, sender of the last signal, whether a guard has stood, mode, its end.
+/// The group's own words: features, events read, sender of the last signal, whether a guard has stood, mode, its end,
+/// the number of the next record, the first record that is missing and not told.
 const ABOUT: usize = 8;
 /// The words of the table.
 const LENGTH: usize = ABOUT + SLOTS * WORDS;
@@ -149,6 +150,21 @@ impl InFlight {
         let mode = if flags & MODE_PREVENT == 0 { Mode::Audit } else { Mode::Prevent };
         let until = (flags & MODE_ENDS != 0).then(|| end.load(Ordering::Relaxed));
         (flags & MODE_SET != 0).then_some((mode, until))
+    }
+
+    /// Notes how far the records are numbered: the next number, and the first of those before it that could not be
+    /// written while nothing says so (0: none).
+    pub fn note_numbers(&self, next: u64, missing: u64) {
+        let Some([_, _, _, _, _, _, number, first]) = self.about() else { return };
+        first.store(missing, Ordering::Relaxed);
+        number.store(next, Ordering::Release);
+    }
+
+    /// What was noted last; zeros where nothing was.
+    #[must_use]
+    pub fn numbers(&self) -> (u64, u64) {
+        let Some([_, _, _, _, _, _, number, first]) = self.about() else { return (0, 0) };
+        (number.load(Ordering::Acquire), first.load(Ordering::Relaxed))
     }
 
     /// How long the oldest event that is not answered has waited at `now` (nanoseconds since boot).

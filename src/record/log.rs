@@ -14,7 +14,7 @@ use super::settings::{Settings, Stderr};
 use super::stderr::NonBlocking;
 use super::syslog::Syslog;
 use super::terminal::Terminal;
-use super::writer::{Current, Outcome, Writer};
+use super::writer::{Current, Numbering, Outcome, Writer};
 use nix::errno::Errno;
 use std::fmt;
 use std::fs::File;
@@ -97,17 +97,38 @@ impl Log {
     /// # Errors
     /// When there is no record of truth, or it cannot be opened. Other sinks may come and go.
     pub fn open(settings: &Settings, host: Host) -> Result<Self, RecordError> {
+        Self::open_numbered(settings, host, None)
+    }
+
+    /// The same; the sequence goes on where `numbering` says, if that is later, and is noted there.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub fn open_after(
+        settings: &Settings,
+        host: Host,
+        numbering: Arc<dyn Numbering>,
+    ) -> Result<Self, RecordError> {
+        Self::open_numbered(settings, host, Some(numbering))
+    }
+
+    fn open_numbered(
+        settings: &Settings,
+        host: Host,
+        numbering: Option<Arc<dyn Numbering>>,
+    ) -> Result<Self, RecordError> {
         let stderr = std::io::stderr();
         let colour =
             stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let stderr =
             stderr.as_fd().try_clone_to_owned().map_err(|error| RecordError::Stderr(number(&error)))?;
-        Self::open_with(settings, host, stderr, colour)
+        Self::open_with(settings, host, numbering, stderr, colour)
     }
 
     fn open_with(
         settings: &Settings,
         host: Host,
+        numbering: Option<Arc<dyn Numbering>>,
         stderr: OwnedFd,
         colour: bool,
     ) -> Result<Self, RecordError> {
@@ -129,7 +150,7 @@ impl Log {
                     outlets.push(Box::new(Terminal::new(stderr, colour)));
                 }
                 let failed = |errno| RecordError::File(file.path.clone(), errno as i32);
-                Writer::to_file(file, &host).map_err(failed)?
+                Writer::to_file(file, &host, numbering).map_err(failed)?
             }
         };
         let feeder = (!outlets.is_empty()).then(|| Feeder::new(outlets));

@@ -31,3 +31,4 @@ pub use format::{Case, Cut, Entry, Evidence, Host, Notice};
 pub use generations::Generations;
 pub use log::{Log, NotRecorded, RecordError, SinkState};
 pub use settings::{AlertSettings, FileSettings, JournalSettings, Settings, Stderr, Sync, SyslogSettings};
+pub use writer::Numbering;

@@ -14,10 +14,21 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// Keeps the numbering where it outlives this process. The file alone does not tell: it may have been moved away, and
+/// on a full disk the last numbers are in none.
+pub trait Numbering: std::fmt::Debug + Send + std::marker::Sync {
+    /// The next number, and the first of those before it that could not be written while nothing says so (0: none).
+    /// Called before each line, which then counts as missing, and after it.
+    fn note(&self, next: u64, missing: u64);
+    /// What was noted last, by a process before this one; zeros where there was none.
+    fn noted(&self) -> (u64, u64);
+}
+
 /// The writer of one log.
 #[derive(Debug)]
 pub(super) struct Writer {
     next: u64,
+    numbering: Option<Arc<dyn Numbering>>,
     line: Vec<u8>,
     primary: Primary,
     missing: Option<Missing>,
@@ -71,12 +82,25 @@ pub(super) struct Outcome {
 impl Writer {
     /// Writes to a file: makes it where it is missing, repairs what a crash left at its end, and goes on with the sequence
     /// where this boot's last record ended.
-    pub(super) fn to_file(settings: &FileSettings, host: &Host) -> Result<Self, Errno> {
+    pub(super) fn to_file(
+        settings: &FileSettings,
+        host: &Host,
+        numbering: Option<Arc<dyn Numbering>>,
+    ) -> Result<Self, Errno> {
         let place = Place::new(&settings.path, settings.keep);
         let file = place.open()?;
         let tail = place.tail()?;
         let last = tail.last.filter(|last| last.boot == host.boot_id());
-        let mut next = last.map_or(1, |last| last.sequence.saturating_add(1));
+        let (noted, first_missing) = numbering.as_ref().map_or((0, 0), |numbering| numbering.noted());
+        let held = last.map_or(0, |last| last.sequence);
+        let mut next = held.saturating_add(1).max(noted);
+        // The last number was noted before its line was written: the file may hold it.
+        let last = noted.saturating_sub(if held >= noted.saturating_sub(1) { 2 } else { 1 });
+        let missing = (first_missing != 0 && first_missing <= last).then(|| Missing {
+            first: first_missing,
+            last,
+            count: (last - first_missing).saturating_add(1),
+        });
         if let Some(torn) = tail.torn {
             let mut line = Vec::new();
             let told = Notice::Torn { bytes: torn.bytes, text: &torn.text };
@@ -85,7 +109,8 @@ impl Writer {
             next += 1;
         }
         let appender = Appender::new(file);
-        Ok(Self::new(Primary::File { appender, settings: settings.clone(), large_told: false }, next))
+        let primary = Primary::File { appender, settings: settings.clone(), large_told: false };
+        Ok(Self { missing, numbering, ..Self::new(primary, next) })
     }
 
     /// Writes to standard error. There is nothing to go on from: the sequence begins at 1.
@@ -95,7 +120,17 @@ impl Writer {
 
     fn new(primary: Primary, next: u64) -> Self {
         let line = Vec::with_capacity(LINE);
-        Self { next, line, primary, missing: None, written: 0, lost: 0, error: None, adrift: None }
+        Self {
+            next,
+            numbering: None,
+            line,
+            primary,
+            missing: None,
+            written: 0,
+            lost: 0,
+            error: None,
+            adrift: None,
+        }
     }
 
     /// Writes one attempt's record.
@@ -183,6 +218,7 @@ impl Writer {
         if result.is_ok() {
             self.tell_missing(host);
         }
+        self.note(self.missing.map_or(0, |missing| missing.first));
         let is_first = self.missing.is_some_and(|missing| missing.first == sequence);
         Outcome {
             sequence,
@@ -192,7 +228,15 @@ impl Writer {
         }
     }
 
+    fn note(&self, missing: u64) {
+        if let Some(numbering) = &self.numbering {
+            numbering.note(self.next, missing);
+        }
+    }
+
     fn write(&mut self, sequence: u64) -> Result<u64, NotRecorded> {
+        // Whoever kills us during the write leaves a line that may be there and may not.
+        self.note(self.missing.map_or(sequence, |missing| missing.first));
         match self.primary.write(&self.line) {
             Ok(()) => {
                 self.written += 1;
@@ -210,7 +254,7 @@ impl Writer {
 
     /// After a line that was written: says which ones before it were not.
     fn tell_missing(&mut self, host: &Host) {
-        let Some(missing) = self.missing.take() else { return };
+        let Some(missing) = self.missing else { return };
         let told = Notice::SinkBack {
             sink: self.sink(),
             lost: missing.count,
@@ -218,9 +262,9 @@ impl Writer {
         };
         let sequence = self.begin();
         format::notice(&mut self.line, sequence, now(), &told, host);
-        if self.write(sequence).is_err() {
-            // What was to be told is still to be told, and the notice is missing as well.
-            self.missing = Some(Missing { last: sequence, count: missing.count + 1, ..missing });
+        // Where that fails, what was to be told is still to be told, and the notice is missing as well.
+        if self.write(sequence).is_ok() {
+            self.missing = None;
         }
     }
 

@@ -43,6 +43,12 @@ pub enum Exec {
 /// Runs `test` in a thread with mounts of its own.
 #[track_caller]
 pub fn bed(test: impl FnOnce(&Bed) + Send + 'static) {
+    bed_within(DEADLINE, test);
+}
+
+/// The same, with another deadline.
+#[track_caller]
+pub fn bed_within(deadline: Duration, test: impl FnOnce(&Bed) + Send + 'static) {
     if !nix::unistd::geteuid().is_root() {
         assert!(std::env::var_os("CI").is_none(), "kernel tests need root, and CI must not pass them over");
         eprintln!("SKIPPED, NOT PASSED: this test needs root");
@@ -54,7 +60,7 @@ pub fn bed(test: impl FnOnce(&Bed) + Send + 'static) {
         test(&bed);
         done.send(()).unwrap();
     });
-    match ended.recv_timeout(DEADLINE) {
+    match ended.recv_timeout(deadline) {
         Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
             if let Err(panic) = thread.join() {
                 std::panic::resume_unwind(panic);
@@ -62,7 +68,7 @@ pub fn bed(test: impl FnOnce(&Bed) + Send + 'static) {
         }
         // The process ends with the failing test; its guards die with it (PR_SET_PDEATHSIG) and let go of what waits.
         Err(mpsc::RecvTimeoutError::Timeout) => {
-            eprintln!("the test did not end within {DEADLINE:?}");
+            eprintln!("the test did not end within {deadline:?}");
             std::process::abort();
         }
     }
@@ -105,8 +111,12 @@ impl Bed {
 
     /// The same, with keys for the `[watch]` section.
     pub fn guard_with(&self, configuration: &str, watch: &str) -> Guard {
-        let config = self.configure(configuration, watch);
-        let guard = self.start(&config);
+        self.ready(&self.configure(configuration, watch))
+    }
+
+    /// Starts a guard with the configuration in this file, and waits until it is ready.
+    pub fn ready(&self, config: &Path) -> Guard {
+        let guard = self.start(config);
         let stderr = self.path("stderr");
         wait_until("the guard is ready", || {
             let told = fs::read_to_string(&stderr).unwrap_or_default();
@@ -181,11 +191,7 @@ impl Guard {
 
     /// Every record so far.
     pub fn records(&self) -> Vec<Value> {
-        let mut text = fs::read(self.directory.join("events.ndjson")).unwrap_or_default();
-        // The line that is being written is not read yet.
-        text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
-        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_slice(line).expect("every line is JSON")).collect()
+        records_in(&self.directory.join("events.ndjson"))
     }
 
     /// The records of attempts.
@@ -199,6 +205,13 @@ impl Guard {
         let mut attempts = self.attempts();
         assert_eq!(attempts.len(), 1, "{attempts:#?}");
         attempts.remove(0)
+    }
+
+    /// What `status --json` says.
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        let (text, _, error) = self.ask(&["status", "--json"]);
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("no status: {text} {error}"))
     }
 
     /// The process that answers the kernel: the guard itself, or the worker of a supervised one.
@@ -250,6 +263,15 @@ impl Drop for Guard {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// Every record in a file.
+pub fn records_in(path: &Path) -> Vec<Value> {
+    let mut text = fs::read(path).unwrap_or_default();
+    // The line that is being written is not read yet.
+    text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).expect("every line is JSON")).collect()
 }
 
 /// Copies to a file that is new: a copy through a link or a bind mount would empty the host's own program.

@@ -1,10 +1,14 @@
 //! Programs that do what no command does, such as changing the ids of one thread: this test binary, run again.
 
+use std::ffi::{CStr, CString};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
+use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 
@@ -57,6 +61,63 @@ impl Waiting {
     }
 }
 
+/// A helper that goes on in the background, with its children in a process group of their own.
+pub struct Crowd(Child);
+
+/// Starts a process whose `threads` each execute `program` `count` times, as fast as they can. It ends as [`Exec::Denied`]
+/// where each execve failed with EPERM, and as [`Exec::Ran`] as soon as one succeeds.
+pub fn crowd(threads: usize, count: usize, program: &Path) -> Crowd {
+    background(&["storm", &threads.to_string(), &count.to_string(), program.to_str().unwrap()])
+}
+
+/// Starts a process that executes `program` with an argument in memory which nobody ever fills.
+pub fn bottomless(program: &Path) -> Crowd {
+    background(&["bottomless", program.to_str().unwrap()])
+}
+
+fn background(arguments: &[&str]) -> Crowd {
+    let mut command = command(arguments);
+    die_with_parent(&mut command);
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null());
+    Crowd(command.spawn().unwrap())
+}
+
+impl Crowd {
+    /// Sends a signal to all of them.
+    pub fn signal(&self, signal: Signal) {
+        killpg(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), signal).unwrap();
+    }
+
+    /// How many of its threads wait for an answer. None where it has ended.
+    pub fn waiting(&self) -> usize {
+        self.members()
+            .flat_map(|process| tasks(process).into_iter())
+            .filter(|task| state(task) == Some('D'))
+            .count()
+    }
+
+    /// The processes below the helper's own.
+    fn members(&self) -> impl Iterator<Item = u32> {
+        let children = tasks(self.0.id()).into_iter();
+        let children = children.map(|task| fs::read_to_string(task.join("children")).unwrap_or_default());
+        children.flat_map(|text| text.split_whitespace().map(|id| id.parse().unwrap()).collect::<Vec<_>>())
+    }
+
+    /// How it ended.
+    pub fn end(mut self) -> Exec {
+        exec_of(Exec::Ran(self.0.wait().unwrap().code().unwrap_or(-1)))
+    }
+}
+
+fn tasks(process: u32) -> Vec<PathBuf> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
+    tasks.filter_map(|task| Some(task.ok()?.path())).collect()
+}
+
+fn state(task: &Path) -> Option<char> {
+    fs::read_to_string(task.join("stat")).ok()?.rsplit_once(") ")?.1.chars().next()
+}
+
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "helper::entry", "--ignored", "--nocapture", "--test-threads=1"]);
@@ -98,6 +159,16 @@ fn entry() {
             set_ids([65534; 3]);
             go.send(()).unwrap();
             thread.join().unwrap();
+        }
+        ["storm", threads, count, program] => {
+            storm(threads.parse().unwrap(), count.parse().unwrap(), program);
+        }
+        ["bottomless", program] => {
+            let page = bottomless_page();
+            let program = CString::new(program).unwrap();
+            let arguments = [program.as_ptr(), page, std::ptr::null()];
+            execv(&program, &arguments);
+            end(if last_error() == libc::EPERM { DENIED } else { FAILED });
         }
         ["steps", ref list @ ..] => {
             steps::play(list);
@@ -143,6 +214,72 @@ pub fn relay(child: Pid) -> i32 {
 fn execute(program: &str) -> ! {
     let error = Command::new(program).exec();
     end(if error.raw_os_error() == Some(libc::EPERM) { DENIED } else { FAILED });
+}
+
+/// Ends as denied where each of the execs was.
+fn storm(threads: usize, count: usize, program: &str) -> ! {
+    let program = CString::new(program).unwrap();
+    let turn = || {
+        let arguments = [program.as_ptr(), std::ptr::null()];
+        for _ in 0..count {
+            execv(&program, &arguments);
+            if last_error() != libc::EPERM {
+                end(FAILED);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let thread = std::thread::Builder::new().stack_size(64 << 10).spawn_scoped(scope, turn);
+            if let Err(error) = thread {
+                // Those that wait already must not be waited for.
+                eprintln!("no more threads: {error}");
+                end(FAILED);
+            }
+        }
+    });
+    end(DENIED)
+}
+
+/// execv(3); returns where it failed.
+fn execv(program: &CStr, arguments: &[*const libc::c_char]) {
+    assert_eq!(arguments.last().map(|last| last.is_null()), Some(true));
+    // SAFETY: both point to memory that lives until the call returns, and the list ends with a null pointer.
+    #[allow(unsafe_code, reason = "no command executes again and again in one process")]
+    unsafe {
+        libc::execv(program.as_ptr(), arguments.as_ptr());
+    }
+}
+
+fn last_error() -> i32 {
+    std::io::Error::last_os_error().raw_os_error().unwrap()
+}
+
+/// A page whose readers wait for ever (userfaultfd(2)).
+fn bottomless_page() -> *const libc::c_char {
+    const PAGE: u64 = 4096;
+    // SAFETY: takes integers.
+    #[allow(unsafe_code, reason = "userfaultfd has no binding")]
+    let descriptor = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) };
+    let descriptor = i32::try_from(descriptor).unwrap();
+    assert!(descriptor >= 0, "{}", std::io::Error::last_os_error());
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: without MAP_FIXED it replaces no memory.
+    #[allow(unsafe_code, reason = "a page of its own")]
+    let page = unsafe { libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, flags, -1, 0) };
+    // struct uffdio_api and struct uffdio_register.
+    let mut api = [0xAA_u64, 0, 0];
+    let mut register = [u64::try_from(page.addr()).unwrap(), PAGE, 1, 0];
+    let request = libc::_IOWR::<[u64; 3]>(0xAA, 0x3F);
+    // SAFETY: the request's size is that of `api`.
+    #[allow(unsafe_code, reason = "userfaultfd has no binding")]
+    let opened = unsafe { libc::ioctl(descriptor, request, api.as_mut_ptr()) };
+    let request = libc::_IOWR::<[u64; 4]>(0xAA, 0x00);
+    // SAFETY: the request's size is that of `register`; the range is the page that was just mapped.
+    #[allow(unsafe_code, reason = "userfaultfd has no binding")]
+    let registered = unsafe { libc::ioctl(descriptor, request, register.as_mut_ptr()) };
+    assert_eq!((opened, registered), (0, 0), "{}", std::io::Error::last_os_error());
+    page.cast_const().cast()
 }
 
 /// Ends without destructors: none of the test harness may run here.

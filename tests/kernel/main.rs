@@ -19,6 +19,7 @@ mod bed;
 mod containers;
 mod elf;
 mod evasions;
+mod faults;
 mod helper;
 mod loaders;
 mod locked;

@@ -49,6 +49,23 @@ pub(super) fn fdinfo_mount(text: &[u8]) -> Option<u64> {
     lines(text).find_map(|line| decimal(line.strip_prefix(b"mnt_id:")?.trim_ascii()))
 }
 
+/// Reads `text` as each of the files, and asks of it what is asked of it.
+#[cfg(fuzzing)]
+pub(super) fn read_each(text: &[u8]) {
+    let mut out = Vec::new();
+    if let Some(status) = status::parse(text) {
+        status::unescape_name(status.name, &mut out);
+    }
+    if let Some(line) = mountinfo::find(text, 42) {
+        mountinfo::unescape(line.root, &mut out);
+        mountinfo::unescape(line.point, &mut out);
+    }
+    let _container = cgroup::path(text).and_then(cgroup::container);
+    let _any = (stat::parse(text), syscall::parse(text), capability::parse(text));
+    let _path = (maps::path(text, 0x7f00_0000_1000), id_map::shows(text, 1000));
+    let _number = (bracketed(text), fdinfo_mount(text), decimal::<i32>(text));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

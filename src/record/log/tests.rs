@@ -67,6 +67,43 @@ fn the_sequence_goes_on_after_a_restart_and_begins_anew_after_a_boot() {
     assert_eq!(numbers(&std::fs::read_to_string(path(&settings)).unwrap()), [1, 2, 3, 1]);
 }
 
+/// What a process left that ended with the log moved away and two records unwritten.
+#[derive(Debug)]
+struct Left(Mutex<(u64, u64)>);
+
+impl Numbering for Left {
+    fn note(&self, next: u64, missing: u64) {
+        *self.0.lock().unwrap() = (next, missing);
+    }
+
+    fn noted(&self) -> (u64, u64) {
+        *self.0.lock().unwrap()
+    }
+}
+
+#[test]
+fn a_successor_goes_on_with_the_numbers_and_the_losses_of_a_log_that_was_moved_away() {
+    let (_directory, settings) = place();
+    let left = Arc::new(Left(Mutex::new((8, 6))));
+    let numbering: Arc<dyn Numbering> = Arc::<Left>::clone(&left);
+    let log = Log::open_after(&settings, samples::host(), numbering).expect("the log opens");
+    assert_eq!(log.attempt(&Sample::allowed().entry()), Ok(8));
+    assert_eq!(left.noted(), (10, 0));
+    let text = std::fs::read_to_string(path(&settings)).unwrap();
+    assert_eq!(numbers(&text), [8, 9]);
+    let told = Head::parse(text.lines().last().unwrap().as_bytes()).unwrap();
+    assert_eq!(told.missing, Some((6, 7)));
+    drop(log);
+    // Killed during a line that is in the file all the same, and during one that is not.
+    for (noted, missing) in [((10, 9), None), ((13, 12), Some((12, 12)))] {
+        let left: Arc<dyn Numbering> = Arc::new(Left(Mutex::new(noted)));
+        let log = Log::open_after(&settings, samples::host(), left).expect("the log opens");
+        assert_eq!(log.attempt(&Sample::allowed().entry()), Ok(noted.0));
+        let text = std::fs::read_to_string(path(&settings)).unwrap();
+        assert_eq!(Head::parse(text.lines().last().unwrap().as_bytes()).unwrap().missing, missing);
+    }
+}
+
 #[test]
 fn a_torn_record_is_kept_in_a_notice_and_the_file_stays_json() {
     for torn in ["{\"@timestamp\":\"2026-\\u00", "x", "\0\0\0\0"] {
@@ -117,7 +154,7 @@ fn two_threads_number_each_record_once_and_in_the_order_of_the_file() {
 fn without_a_file_standard_error_is_the_record_and_a_reader_that_sleeps_holds_up_nothing() {
     let settings = Settings { stderr: Stderr::Record, ..Settings::default() };
     let (reader, pipe) = std::io::pipe().unwrap();
-    let log = Log::open_with(&settings, samples::host(), pipe.into(), false).expect("the log opens");
+    let log = Log::open_with(&settings, samples::host(), None, pipe.into(), false).expect("the log opens");
     let started = std::time::Instant::now();
     let taken = (0..1000).filter(|_| log.attempt(&Sample::denied().entry()).is_ok()).count();
     assert!(started.elapsed() < std::time::Duration::from_secs(5));
@@ -142,7 +179,7 @@ fn without_a_file_standard_error_is_the_record_and_a_reader_that_sleeps_holds_up
 fn a_line_that_a_pipe_takes_half_is_completed_before_the_next() {
     let settings = Settings { stderr: Stderr::Record, ..Settings::default() };
     let (reader, pipe) = std::io::pipe().unwrap();
-    let log = Log::open_with(&settings, samples::host(), pipe.into(), false).expect("the log opens");
+    let log = Log::open_with(&settings, samples::host(), None, pipe.into(), false).expect("the log opens");
     let mut long = Sample::denied();
     long.attempt.object.names = ["n".repeat(5_000)].into_iter().collect();
     let taken = (0..10).filter(|_| log.attempt(&long.entry()).is_ok()).count();
