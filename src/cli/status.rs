@@ -253,12 +253,17 @@ fn counters(status: &Status) -> String {
         ("outside", counters.outside, "not in a watched directory, unrecorded"),
         ("take-overs", counters.take_overs, "the guard was replaced while execs could wait"),
         ("queue overflows", counters.queue_overflows, ""),
+        ("execs looked up", counters.execs, "told by the kernel after the fact"),
+        ("execs ended", counters.execs_gone, "before anybody could look"),
+        ("ran unseen", counters.unseen, "without an event"),
         ("opens", counters.opens, "looked at for loads and interpreters"),
         ("unknown opens", counters.opens_unknown, "nobody found out in time what they were for"),
     ]
     .into_iter()
-    // Where nobody looks at opens, there is nothing to say of them.
-    .filter(|(name, count, _)| *count > 0 || !name.ends_with("opens"))
+    // What is not looked at is not told.
+    .filter(|(name, count, _)| {
+        *count > 0 || !(name.ends_with("opens") || name.contains("execs") || *name == "ran unseen")
+    })
     .map(|(name, count, meaning)| row([name, &count.to_string(), meaning]))
     .collect();
     table("  ", &rows)

@@ -204,6 +204,15 @@ pub struct Counters {
     pub failures: BTreeMap<String, u64>,
     /// How often this guard's group was taken over from a process that ended.
     pub take_overs: u64,
+    /// Execs that the kernel told of after the fact.
+    #[serde(default)]
+    pub execs: u64,
+    /// Of these, those whose process had ended before anybody could look.
+    #[serde(default)]
+    pub execs_gone: u64,
+    /// Programs that ran unseen.
+    #[serde(default)]
+    pub unseen: u64,
     /// Opens that were looked at for loads and interpreters.
     #[serde(default)]
     pub opens: u64,
@@ -355,7 +364,7 @@ impl Status {
 }
 
 /// The failures that break a promise by happening at all.
-const GAPS: [(Failure, &str); 6] = [
+const GAPS: [(Failure, &str); 7] = [
     (
         Failure::DeadlinePassed,
         "answers were given without a full look: see the log's disk and the machine's load",
@@ -367,5 +376,9 @@ const GAPS: [(Failure, &str); 6] = [
     ),
     (Failure::NotDelivered, "the kernel refused answers: this is a mistake in shmguard, please report it"),
     (Failure::Dropped, "an event was lost inside shmguard: this is a mistake in it, please report it"),
+    (
+        Failure::ExecsLost,
+        "programs that run from memory may have been missed: see the records around each gap",
+    ),
     (Failure::QueueOverflow, "execs may have run unseen: see the records around each overflow"),
 ];

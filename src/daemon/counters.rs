@@ -32,6 +32,12 @@ pub struct Counters {
     pub evidence_full: AtomicU64,
     /// Attempts whose full evidence was left out: the evidence thread had too much to do.
     pub evidence_cut: AtomicU64,
+    /// Execs that the kernel told of after the fact.
+    pub execs: AtomicU64,
+    /// Of these, those whose process had ended before anybody could look.
+    pub execs_gone: AtomicU64,
+    /// Programs that ran unseen.
+    pub unseen: AtomicU64,
     /// Opens that were looked at: for loads and interpreters.
     pub opens: AtomicU64,
     /// Opens that were let through although nobody had found out what they were for.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::error::system;
 use super::last_good;
 use super::live::Opens;
 use super::load::{self, Ownership};
@@ -13,6 +14,7 @@ use super::marks::{Changed, Marks};
 use super::opens;
 use super::pipeline::Shared;
 use super::threads::Seat;
+use super::unseen;
 use crate::control::status::ModeSource;
 use crate::decide::Settings;
 use crate::event::{Mode, Timestamp};
@@ -21,6 +23,7 @@ use crate::policy::config::{Config, Level, OnBadPolicy, SharedFilesystem, Unseen
 use crate::policy::{Generation, Problem};
 use crate::record::{Log, Notice};
 use crate::sys::clock;
+use crate::sys::connector::Connector;
 use crate::watch::plan::Scope;
 use crate::watch::{links, plan};
 
@@ -42,6 +45,8 @@ pub struct Keeper {
     /// A thread for it that was started while it could still have its priority.
     seat: Option<Seat>,
     opens_failed: Option<String>,
+    unseen: Option<unseen::Watch>,
+    unseen_failed: Option<String>,
 }
 
 /// A mode that somebody set over the control socket.
@@ -78,6 +83,8 @@ impl Keeper {
             opens: None,
             seat: None,
             opens_failed: None,
+            unseen: None,
+            unseen_failed: None,
         }
     }
 
@@ -158,6 +165,49 @@ impl Keeper {
         // What waits already is answered by the threads, or let through when the group is closed.
         let _cleared = opens.group().unmark_all();
         opens.end()
+    }
+
+    /// Why what runs unseen is not told although it should be.
+    #[must_use]
+    pub fn unseen_failed(&self) -> Option<&str> {
+        let deaf = self.unseen.as_ref().filter(|unseen| unseen.is_deaf());
+        self.unseen_failed.as_deref().or(deaf.map(|_| "the kernel tells nothing any more"))
+    }
+
+    /// Begins or ends to be told of execs after the fact, as configured. `connector` is one that was opened earlier.
+    pub(super) fn follow_unseen(&mut self, connector: Option<io::Result<Connector>>) {
+        if self.config.watch.unseen == Unseen::Off {
+            self.unseen_failed = None;
+            self.end_unseen();
+            return;
+        }
+        if self.unseen.is_some() {
+            return;
+        }
+        let connector = connector.unwrap_or_else(Connector::open);
+        let started = connector
+            .map_err(system("be told of execs"))
+            .and_then(|connector| unseen::Watch::start(connector, &self.shared));
+        match started {
+            Ok(unseen) => {
+                self.unseen = Some(unseen);
+                self.unseen_failed = None;
+            }
+            Err(error) => {
+                let text = format!("what runs unseen is not told: {error}");
+                self.shared.sink.notice(&Notice::Other {
+                    action: "unseen-failed",
+                    text: &text,
+                    failed: true,
+                });
+                self.unseen_failed = Some(error.to_string());
+            }
+        }
+    }
+
+    /// Ends to be told of execs after the fact. False: the thread did not end in time.
+    pub(super) fn end_unseen(&mut self) -> bool {
+        self.unseen.take().is_none_or(unseen::Watch::end)
     }
 
     /// Notes that the parent of this guard is gone.
@@ -288,7 +338,6 @@ impl Keeper {
 
     fn read_again(&mut self) -> Result<String, Vec<Problem>> {
         let (config, _) = load::config(self.config_file.as_deref(), Ownership::Checked)?;
-        refuse_unavailable(&config, self.config_file.as_deref())?;
         let generation = load::policy(&config, Ownership::Checked)?;
         let users = load::users();
         let rules = generation.rules().len();
@@ -311,6 +360,7 @@ impl Keeper {
         });
         self.follow_opens(None);
         self.refresh_mounts();
+        self.follow_unseen(None);
         self.put_mode_in_force("reload");
         let mode = self.shared.current.get().mode;
         self.shared.sink.notice(&Notice::Reloaded { policy_hash: &hash, mode, rules });
@@ -382,23 +432,6 @@ pub fn watch_settings(config: &Config) -> plan::Settings {
         SharedFilesystem::Mark => plan::SharedFilesystem::Mark,
     };
     plan::Settings { shared_filesystem }
-}
-
-/// A key whose meaning this version cannot carry out must not be accepted in silence.
-///
-/// # Errors
-/// Each such key.
-pub fn refuse_unavailable(config: &Config, file: Option<&std::path::Path>) -> Result<(), Vec<Problem>> {
-    let named = [("watch.unseen", config.watch.unseen != Unseen::Off)];
-    let problems: Vec<_> = named
-        .into_iter()
-        .filter(|(_, set)| *set)
-        .map(|(key, _)| {
-            let file = file.unwrap_or(std::path::Path::new(crate::policy::config::DEFAULT_PATH));
-            Problem::of_file(file, format!("{key} can only be \"off\" in this version"))
-        })
-        .collect();
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// The generation that is compiled from what the configuration names.

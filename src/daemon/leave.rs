@@ -24,7 +24,8 @@ pub(super) fn leave(
     let cleared = if steward.handed_on { Ok(()) } else { keep(&steward.keeper).clear_marks() };
     // Nobody keeps the group for opens: what waits there is answered, and then nobody asks any more.
     let opens_in_order = keep(&steward.keeper).end_opens();
-    let in_order = threads.end() && opens_in_order;
+    let unseen_in_order = keep(&steward.keeper).end_unseen();
+    let in_order = threads.end() && opens_in_order && unseen_in_order;
     drop(control);
     let log = &steward.shared.sink;
     if !in_order || cleared.is_err() {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::counters::Counters;
 use super::live::{Current, Live};
+use super::seen::Seen;
 use crate::decide::{self, Outcome};
 use crate::event::{
     Action, Attempt, Basis, Cause, Decision, Device, Effect, Fact, Failure, Groups, Mode, Response,
@@ -73,6 +74,8 @@ pub struct Shared<S> {
     pub current: Current,
     /// What is counted.
     pub counters: Counters,
+    /// Execs that were let run, for whoever is told of them after the fact.
+    pub seen: Seen,
     /// Where records go.
     pub sink: S,
 }
@@ -213,6 +216,12 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         self.finish(job, decision, evidence)
     }
 
+    /// Records what already runs. The duty's answer goes nowhere.
+    pub fn report<D: Duty>(&mut self, duty: D, attempt: Box<Attempt>, patience: Duration) -> Box<Attempt> {
+        let live = self.shared.current.get();
+        self.complete(Job { duty, attempt, live, mode: Mode::Audit }, patience)
+    }
+
     /// Decides with every group allowed.
     fn decision<D: Duty>(&mut self, job: &mut Job<D>, deadline: Instant) -> Decision {
         let live = Arc::clone(&job.live);
@@ -276,6 +285,13 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
                 response = decide::reaction(Failure::NotRecorded, mode, &live.settings);
             }
         }
+        if attempt.unseen.is_some() {
+            count_unseen(counters, &live, &decision);
+            return attempt;
+        }
+        if response == Response::Allow && attempt.action == Action::Exec {
+            self.note_seen(&attempt);
+        }
         let since = duty.since();
         let settled = duty.answer(response, live.audit && is_matched(&decision));
         counters.answered_after(Duration::from_nanos(clock::boottime().saturating_sub(since)));
@@ -287,7 +303,8 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
     /// What is allowed because of where the file lies, by an allow rule or by a deny rule that leaves a place out, holds
     /// only for a file that is still there: whoever moves mounts while we look could have made the place up.
     fn confirmed<D: Duty>(&mut self, job: &mut Job<D>, decision: Decision) -> Decision {
-        if decision.effect == Effect::Deny || job.attempt.object.inner.is_unknown() {
+        let runs = job.attempt.unseen.is_some();
+        if runs || decision.effect == Effect::Deny || job.attempt.object.inner.is_unknown() {
             return decision;
         }
         let inner = std::mem::replace(&mut job.attempt.object.inner, Fact::Unknown(Cause::Unsteady));
@@ -309,6 +326,15 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         job.attempt.object.inner = Fact::Unknown(Cause::Unsteady);
         std::mem::swap(&mut job.attempt.object.names, &mut self.elsewhere);
         self.decision(job, Instant::now() + READER_PATIENCE)
+    }
+
+    /// Before the answer: the exec may be told of at once.
+    fn note_seen(&self, attempt: &Attempt) {
+        let subject = &attempt.subject;
+        let process = subject.process.known().or(subject.thread.known());
+        if let (Some(process), Fact::Known(file)) = (process, &attempt.object.file) {
+            self.shared.seen.note(*process, file.device, file.inode, clock::boottime());
+        }
     }
 
     fn tell_undelivered(&self, sequence: Option<u64>, settled: Settled, response: Response) {
@@ -499,6 +525,13 @@ fn count(counters: &Counters, live: &Live, decision: &Decision, response: Respon
     }
     for failure in failures {
         counters.fail(*failure);
+    }
+}
+
+fn count_unseen(counters: &Counters, live: &Live, decision: &Decision) {
+    counters.unseen.fetch_add(1, Ordering::Relaxed);
+    for rule in [rule_of(decision), decision.trial].into_iter().flatten() {
+        live.hit(rule);
     }
 }
 

@@ -51,6 +51,11 @@ impl ReaderControl {
         let _written = self.wake.write(1);
     }
 
+    /// Readable once it was asked to.
+    pub(super) fn wake(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
     /// Whether it was asked to.
     pub(super) fn is_to_stop(&self) -> bool {
         self.stop.load(Ordering::Acquire)
@@ -128,7 +133,7 @@ fn from_pool(pool: &Pool) -> Box<Attempt> {
 
 /// Waits for an event or for the end.
 pub(super) fn wait(group: BorrowedFd<'_>, control: &ReaderControl) -> io::Result<()> {
-    let wake = control.wake.as_fd();
+    let wake = control.wake();
     let mut fds = [PollFd::new(group, PollFlags::POLLIN), PollFd::new(wake, PollFlags::POLLIN)];
     match poll(&mut fds, PollTimeout::NONE) {
         Ok(_) | Err(nix::Error::EINTR) => Ok(()),

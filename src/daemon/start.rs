@@ -17,6 +17,7 @@ use super::load::{self, Ownership};
 use super::marks::Marks;
 use super::opens;
 use super::pipeline::Shared;
+use super::seen::Seen;
 use super::signals::Signals;
 use super::sinks;
 use super::status::Inside;
@@ -28,11 +29,12 @@ use crate::control::status::ModeSource;
 use crate::decide;
 use crate::event::{Failure, Mode, Settled};
 use crate::notify::{Group, InFlight, Waiting};
-use crate::policy::config::{Config, Level, OnBadPolicy};
+use crate::policy::config::{Config, Level, OnBadPolicy, Unseen};
 use crate::policy::{Generation, Problem};
 use crate::privileges;
 use crate::record::{Host, Log, Notice, Numbering};
 use crate::supervise::service::Service;
+use crate::sys::connector::Connector;
 use crate::watch::monitor::Monitor;
 use crate::watch::place::View;
 use crate::watch::{links, plan};
@@ -96,7 +98,6 @@ impl Prepared {
     fn read(options: &Options) -> Result<Self, StartError> {
         let (config, config_file) =
             load::config(options.config.as_deref(), Ownership::Checked).map_err(StartError::Problems)?;
-        keeper::refuse_unavailable(&config, config_file.as_deref()).map_err(StartError::Problems)?;
         let forced_mode = forced_mode(options)?;
         let (generation, bad_policy) = match load::policy(&config, Ownership::Checked) {
             Ok(generation) => (generation, Vec::new()),
@@ -146,6 +147,8 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
     // This thread follows the mounts: on a busy host, what is mounted runs unseen for as long as it waits for a processor.
     // Where it is refused, it follows them as well as it can.
     let _nimble = crate::sys::scheduling::nice_alone(-20);
+    // Before Linux 6.6 only CAP_NET_ADMIN may be told of execs.
+    let connector = (config.watch.unseen == Unseen::Report).then(Connector::open);
     privileges::give_up().map_err(StartError::Privileges)?;
     privileges::hide_memory().map_err(StartError::Privileges)?;
     privileges::confine_guard().map_err(StartError::Privileges)?;
@@ -173,6 +176,7 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
             opens: Opens::OFF,
         }),
         counters: Counters::default(),
+        seen: Seen::default(),
         sink: log,
     });
     let directories = links::resolve(&config.watch.directories);
@@ -204,6 +208,7 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
         }
     };
     keeper.look_around();
+    keeper.follow_unseen(connector);
     group.in_flight().set_stood();
     let keeper = Arc::new(Mutex::new(keeper));
     let inside = Inside::new(&keeper, &shared, &group, scheduling);
@@ -224,6 +229,9 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
     }
     if let Some(error) = keep(&keeper).opens_failed() {
         say(&format!("loads and interpreters are not looked at: {error}"));
+    }
+    if let Some(error) = keep(&keeper).unseen_failed() {
+        say(&format!("what runs unseen is not told: {error}"));
     }
     say("ready");
     service.ready(&format!("{mode} mode, {placed} filesystems guarded, {rules} rules"));

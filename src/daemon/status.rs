@@ -112,6 +112,9 @@ impl Inside {
             unknown: counted.unknown.load(Ordering::Relaxed),
             outside: counted.outside.load(Ordering::Relaxed),
             take_overs: counted.take_overs.load(Ordering::Relaxed),
+            execs: counted.execs.load(Ordering::Relaxed),
+            execs_gone: counted.execs_gone.load(Ordering::Relaxed),
+            unseen: counted.unseen.load(Ordering::Relaxed),
             opens: counted.opens.load(Ordering::Relaxed),
             opens_unknown: counted.opens_unknown.load(Ordering::Relaxed),
             ..Counters::new()
@@ -198,7 +201,11 @@ fn problems(keeper: &Keeper) -> Vec<Shortfall> {
         what: "the parent of this guard is gone: if the guard dies now, waiting execs run".to_owned(),
         remedy: "start the guard again".to_owned(),
     });
-    refused.chain(unread).chain(parent).chain(opens_problems(keeper)).collect()
+    let unseen = keeper.unseen_failed().map(|error| Shortfall {
+        what: format!("what runs unseen is not told: {error}"),
+        remedy: "see docs/requirements.md for what it needs, and start the guard again".to_owned(),
+    });
+    refused.chain(unread).chain(parent).chain(unseen).chain(opens_problems(keeper)).collect()
 }
 
 /// Where opens should be looked at and are not.

@@ -13,10 +13,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::keeper::Keeper;
 use super::pipeline::Shared;
 use super::signals::{Order, Received, Signals};
-use crate::event::{Failure, Pid, Settled, Uid};
+use crate::event::{Failure, Pid, Response, Settled, Uid};
 use crate::notify::{Group, Waiting};
 use crate::record::{Log, Notice};
 use crate::supervise::service::Service;
+use crate::sys::clock;
 use crate::watch::monitor::Monitor;
 
 /// How often the answering threads are looked at, and other mount namespaces: what appears there is to be found within a
@@ -121,6 +122,12 @@ impl Steward {
     fn settle_late(&self, group: &Group) {
         while let Some((waiting, settled)) = group.settle_older(self.answer_deadline) {
             self.shared.counters.fail(Failure::DeadlinePassed);
+            if let (Some(thread), Some((device, inode)), Response::Allow) =
+                (waiting.thread, waiting.file, waiting.fallback)
+            {
+                // It runs, but an event told of it.
+                self.shared.seen.note(thread, device, inode, clock::boottime());
+            }
             let detail = describe(&waiting, settled);
             self.shared.sink.notice(&Notice::Gap {
                 failure: Failure::DeadlinePassed,

@@ -27,9 +27,9 @@ pub fn reaction(failure: Failure, mode: Mode, settings: &Settings) -> Response {
         Failure::DeadlinePassed | Failure::TakenOver | Failure::Dropped | Failure::NotDelivered => {
             Effect::Deny
         }
-        // These two have no answer of ours; this is what happened.
+        // These have no answer of ours; this is what happened.
         Failure::KernelDenied => return Response::Deny,
-        Failure::QueueOverflow => return Response::Allow,
+        Failure::QueueOverflow | Failure::ExecsLost => return Response::Allow,
     };
     match (mode, effect) {
         (Mode::Prevent, Effect::Deny) => Response::Deny,

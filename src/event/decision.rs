@@ -85,6 +85,8 @@ pub enum Failure {
     Dropped,
     /// The kernel's queue overflowed: execs ran unseen.
     QueueOverflow,
+    /// Execs were not looked at after the fact: the kernel could not tell of them, or there were too many at once.
+    ExecsLost,
 }
 
 /// How the answer ended.
@@ -102,7 +104,7 @@ pub enum Settled {
 
 impl Failure {
     /// Every failure, in the order of the table.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SubjectUnknown,
         Self::ObjectUnknown,
         Self::NotRecorded,
@@ -112,6 +114,7 @@ impl Failure {
         Self::NotDelivered,
         Self::Dropped,
         Self::QueueOverflow,
+        Self::ExecsLost,
     ];
 
     /// Its name in records and in `status`.
@@ -127,6 +130,7 @@ impl Failure {
             Self::NotDelivered => "not_delivered",
             Self::Dropped => "dropped",
             Self::QueueOverflow => "queue_overflow",
+            Self::ExecsLost => "execs_lost",
         }
     }
 }

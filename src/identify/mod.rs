@@ -15,6 +15,7 @@ pub mod opener;
 mod outcome;
 mod parse;
 mod proc;
+pub mod running;
 mod subject;
 #[cfg(test)]
 mod tests;

@@ -317,8 +317,8 @@ impl Look<'_> {
         let wanted = statx::of(self.file.as_fd(), Want::Nothing).map_err(cause)?;
         let is_same = |found: &Stat| (found.device, found.inode) == (wanted.device, wanted.inode);
         Ok(names.filter(|name| !name.is_empty()).any(|name| {
-            self.proc
-                .find(self.thread, name)
+            let found = self.proc.find_descriptor(name).or_else(|_| self.proc.find(self.thread, name));
+            found
                 .is_ok_and(|found| statx::of(found.as_fd(), Want::Nothing).is_ok_and(|found| is_same(&found)))
         }))
     }

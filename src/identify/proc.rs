@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::Mode;
 
+use super::parse::decimal;
 use crate::event::{Cause, Fact, Uid};
 use crate::sys::{links, statx};
 
@@ -93,9 +94,7 @@ impl Proc {
     pub(super) fn find(&self, id: i32, name: &[u8]) -> Result<OwnedFd, Cause> {
         let own = [b"/dev/fd/".as_slice(), b"/proc/self/fd/", b"/proc/thread-self/fd/"];
         if let Some(number) = own.iter().find_map(|prefix| name.strip_prefix(*prefix)) {
-            // A number is short; anything else is no descriptor.
-            let number = std::str::from_utf8(number).ok().and_then(|number| number.parse::<u32>().ok());
-            let number = number.ok_or(Cause::Gone)?;
+            let number: u32 = decimal(number).ok_or(Cause::Gone)?;
             return self.open_path(id, &format!("fd/{number}"));
         }
         let (from, resolve) = match name.first() {
@@ -105,6 +104,18 @@ impl Proc {
         let directory = self.open_path(id, from)?;
         let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
         openat2(&directory, name, how).map_err(refused)
+    }
+
+    /// The same for `/proc/PID/fd/N`, which leads to the descriptor of any process.
+    pub(super) fn find_descriptor(&self, name: &[u8]) -> Result<OwnedFd, Cause> {
+        let parts = || {
+            let name = name.strip_prefix(b"/proc/")?;
+            let slash = name.iter().position(|byte| *byte == b'/')?;
+            let (owner, rest) = name.split_at_checked(slash)?;
+            Some((decimal::<i32>(owner)?, decimal::<u32>(rest.strip_prefix(b"/fd/")?)?))
+        };
+        let (owner, number) = parts().ok_or(Cause::Gone)?;
+        self.open_path(owner, &format!("fd/{number}"))
     }
 
     /// Reads a link of the task `id`.

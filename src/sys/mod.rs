@@ -4,6 +4,7 @@
 //! are born. Knows no policy words and imports no other room.
 
 pub mod clock;
+pub mod connector;
 pub mod fanotify;
 pub mod handle;
 pub mod inherited;

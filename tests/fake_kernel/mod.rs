@@ -100,6 +100,7 @@ pub fn bench_of(mode: Mode, generation: Generation, script: Script, full_evidenc
             opens: live::Opens::OFF,
         }),
         counters: Counters::default(),
+        seen: shmguard::daemon::seen::Seen::default(),
         sink: sink.clone(),
     });
     let identify = FakeIdentify { script, journal: Arc::clone(&journal) };

@@ -30,3 +30,4 @@ mod steps;
 mod stop;
 mod subjects;
 mod takeover;
+mod unseen;
