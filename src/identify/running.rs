@@ -1,7 +1,7 @@
 //! A program that already runs: which file it is, and whether an event should have told of it.
 //!
 //! Its file is held by a descriptor (O_PATH) from the first look on, so it stays known when the process ends. Nothing
-//! here asks a file's server: what can block is done [aside](super::aside).
+//! here asks a file's server: what can block is done aside.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
