@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::error::system;
@@ -56,6 +56,11 @@ pub struct Override {
     pub mode: Mode,
     /// Until when; for good where it is `None`.
     pub until: Option<(Instant, Timestamp)>,
+}
+
+/// The keeper, also after another thread panicked with it: its values are replaced whole.
+pub(super) fn keep(keeper: &Mutex<Keeper>) -> MutexGuard<'_, Keeper> {
+    keeper.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Keeper {

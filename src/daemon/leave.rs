@@ -6,10 +6,12 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::Duration;
 
+use super::control::ControlThread;
 use super::error::StartError;
+use super::keeper::keep;
 use super::signals::Received;
-use super::steward::{Steward, keep};
-use super::threads::{ControlThread, Threads};
+use super::steward::Steward;
+use super::threads::Threads;
 use crate::record::Notice;
 
 /// The orderly end: nothing new waits, what waits is answered, who asked is recorded.

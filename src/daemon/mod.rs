@@ -1,13 +1,15 @@
 //! Start, threads, and stop: the only room that knows all others.
 //!
 //! Threads: the *reader* answers (`reader.rs`), the *evidence* thread looks closer at matched attempts, two more answer
-//! opens where those are asked about (`opens.rs`), the *control* thread serves the socket, one more is told of execs after the fact (`unseen.rs`), the log has one of its own, and
-//! the main thread is the *steward*: signals, mounts,
-//! deadlines, the watchdog. May not parse, judge or format; [`pipeline`] is one attempt, [`keeper`] what may change.
+//! opens where those are asked about (`opens.rs`), the *control* thread serves the socket (`control.rs`), one more is
+//! told of execs after the fact (`unseen.rs`), the log has one of its own, and the main thread is the *steward*:
+//! signals, mounts, deadlines, the watchdog. May not parse, judge or format; [`pipeline`] is one attempt, [`keeper`]
+//! what may change.
 //!
 //! A process that holds the group never executes another program: a child keeps a copy of the group until its exec
 //! succeeds, and would wait for itself.
 
+mod control;
 pub mod counters;
 mod error;
 pub mod keeper;

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use nix::sys::resource::{Resource, getrlimit};
 
+use super::control;
 use super::counters::Counters;
 use super::error::{StartError, say, system};
-use super::keeper::{self, Keeper};
+use super::keeper::{self, Keeper, keep};
 use super::last_good;
 use super::leave::leave;
 use super::live::{self, Current, Live, Opens};
@@ -21,9 +22,9 @@ use super::seen::Seen;
 use super::signals::Signals;
 use super::sinks;
 use super::status::Inside;
-use super::steward::{Steward, describe, keep};
+use super::steward::{Steward, describe};
 use super::supervised::{self, Inherited, Role};
-use super::threads::{Seat, Threads, serve_control};
+use super::threads::{Seat, Threads};
 use crate::control::server::{self, Listener};
 use crate::control::status::ModeSource;
 use crate::decide;
@@ -212,7 +213,7 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
     group.in_flight().set_stood();
     let keeper = Arc::new(Mutex::new(keeper));
     let inside = Inside::new(&keeper, &shared, &group, scheduling);
-    let control = serve_control(listener, inside)?;
+    let control = control::serve(listener, inside)?;
 
     let mode = shared.current.get().mode;
     shared.sink.notice(&Notice::Started {

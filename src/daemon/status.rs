@@ -1,18 +1,15 @@
-//! The state of the guard as `status` shows it, and the answers to the control socket.
+//! The state of the guard, as `status` shows it. Reads what the other rooms hold, and changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::keeper::Keeper;
+use super::keeper::{Keeper, keep};
 use super::marks::Held;
 use super::pipeline::Shared;
 use super::reader::EVIDENCE_QUEUE;
-use super::steward::keep;
-use crate::control::protocol::{Code, Refusal, Reply, Request};
-use crate::control::server::Peer;
 use crate::control::status::{
     Counters, EvidenceStatus, FailedReload, Kernel, Latency, LeftOut, Mark, MarkKind, ModeSource, ModeStatus,
     PolicyFile, PolicyStatus, RuleStatus, Scheduling, Shortfall, SinkState, SinkStatus, Status,
@@ -26,7 +23,7 @@ use crate::watch::plan;
 /// Everything that the answers are made from.
 #[derive(Debug)]
 pub(super) struct Inside {
-    keeper: Arc<Mutex<Keeper>>,
+    pub(super) keeper: Arc<Mutex<Keeper>>,
     shared: Arc<Shared<Log>>,
     group: Arc<Group>,
     started: Timestamp,
@@ -54,28 +51,8 @@ impl Inside {
         }
     }
 
-    /// Answers one request of a peer that the server has let in.
-    pub(super) fn answer(&self, request: &Request, peer: Peer) -> Reply {
-        match request {
-            Request::Status => Reply::Status { status: Box::new(self.status()) },
-            Request::Reload => match keep(&self.keeper).reload() {
-                Ok(message) => Reply::Done { message },
-                Err(problems) => {
-                    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-                    Reply::Error(Refusal::new(Code::Failed, problems.join("\n")))
-                }
-            },
-            Request::Mode { mode, for_seconds } => {
-                let pid = peer.pid.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string());
-                let by = format!("control socket, uid {}, pid {pid}", peer.uid);
-                keep(&self.keeper).set_mode(*mode, for_seconds.map(Duration::from_secs), &by);
-                let until = for_seconds.map_or_else(String::new, |seconds| format!(" for {seconds} seconds"));
-                Reply::Done { message: format!("the mode is {mode}{until}") }
-            }
-        }
-    }
-
-    fn status(&self) -> Status {
+    /// The state of this moment. Waits for the keeper.
+    pub(super) fn status(&self) -> Status {
         let keeper = keep(&self.keeper);
         let live = self.shared.current.get();
         let mut status = Status {

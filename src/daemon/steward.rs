@@ -4,13 +4,13 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::keeper::Keeper;
+use super::keeper::{Keeper, keep};
 use super::pipeline::Shared;
 use super::signals::{Order, Received, Signals};
 use crate::event::{Failure, Pid, Response, Settled, Uid};
@@ -155,11 +155,6 @@ impl Progress {
         self.read = read;
         self.unmoved >= 6
     }
-}
-
-/// The keeper, also after another thread panicked with it: its values are replaced whole.
-pub(super) fn keep(keeper: &Mutex<Keeper>) -> MutexGuard<'_, Keeper> {
-    keeper.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the table of events in flight knew of one that was settled without a decision.

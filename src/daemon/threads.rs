@@ -10,8 +10,6 @@ use super::error::{StartError, say, system};
 use super::pace::Pace;
 use super::pipeline::{Job, Pipeline, Shared};
 use super::reader::{self, EVIDENCE_QUEUE, ReaderControl};
-use super::status::Inside;
-use crate::control::server::{self, Limits, Listener};
 use crate::control::status::Scheduling;
 use crate::identify::Identifier;
 use crate::notify::{Group, PendingExec};
@@ -157,27 +155,6 @@ pub(super) fn give_way(log: &Log, error: &io::Error) -> ! {
     log.notice(&Notice::Other { action: "reader-failed", text: &text, failed: true });
     say(&format!("shmguard: {text}"));
     std::process::abort();
-}
-
-/// The control thread, and the descriptor whose closing ends it.
-pub(super) struct ControlThread {
-    _thread: JoinHandle<()>,
-    _stop: io::PipeWriter,
-}
-
-/// Serves the control socket until the returned value is dropped. The thread is not waited for: a client in the middle
-/// of an answer must not hold up a stop.
-pub(super) fn serve_control(listener: Listener, inside: Inside) -> Result<ControlThread, StartError> {
-    let (ended, stop) = io::pipe().map_err(system("make a pipe"))?;
-    let thread = spawn("control", move || {
-        let served = server::serve(listener, Limits::default(), ended.into(), |request, peer| {
-            inside.answer(&request, peer)
-        });
-        if let Err(error) = served {
-            say(&format!("shmguard: the control socket is closed: {error}"));
-        }
-    })?;
-    Ok(ControlThread { _thread: thread, _stop: stop })
 }
 
 pub(super) fn spawn(

@@ -3,7 +3,7 @@
 //! An attempt is filled in two steps. The *essential* facts are there for every attempt; the others stay
 //! [`Fact::Unread`] until a rule or the record asks for their group ([`super::Groups`]).
 
-use super::{Device, Fact, Gid, Pid, Texts, Uid};
+use super::{Capabilities, Device, Fact, Gid, Pid, Texts, Uid};
 
 /// Nanoseconds since the Unix epoch (CLOCK_REALTIME), read when the event was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,10 +123,6 @@ pub struct Credentials {
     /// Filesystem group id.
     pub fsgid: Gid,
 }
-
-/// A capability set as in /proc/PID/status: bit n is capability n.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Capabilities(pub u64);
 
 /// What decides whether an exec gains privilege, from /proc/TID/status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

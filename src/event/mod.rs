@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod capability;
 mod decision;
 mod fact;
 mod field;
@@ -15,9 +16,10 @@ mod value;
 mod view;
 
 pub use attempt::{
-    Action, Arguments, Attempt, Capabilities, Credentials, FileFacts, Image, Login, MountFacts, Namespaces,
-    Object, Privileges, Process, Subject, Timestamp, Trust, Unseen,
+    Action, Arguments, Attempt, Credentials, FileFacts, Image, Login, MountFacts, Namespaces, Object,
+    Privileges, Process, Subject, Timestamp, Trust, Unseen,
 };
+pub use capability::Capabilities;
 pub use decision::{Basis, Decision, Effect, Failure, Mode, Response, RuleIndex, Settled};
 pub use fact::{Cause, Fact, Groups};
 pub use field::{Field, Kind};

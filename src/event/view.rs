@@ -2,8 +2,8 @@
 
 use super::field::{Aspect, Attribute, Origin, Relative, Side, Trait};
 use super::{
-    Arguments, Attempt, Credentials, Doubt, Fact, Facts, Field, FileFacts, Gid, Groups, Login, Part, Process,
-    Texts, Uid, Users, Value,
+    Arguments, Attempt, Capabilities, Credentials, Doubt, Fact, Facts, Field, FileFacts, Gid, Groups, Login,
+    Part, Process, Texts, Uid, Users, Value,
 };
 
 /// One attempt and the names of the users in it.
@@ -78,10 +78,10 @@ impl<'a> View<'a> {
             }
             Trait::EntryType => self.entry_type(),
             Trait::Permitted => {
-                of(&subject.privileges, groups, other, |p| Value::Flags(p.permitted.0, CAPABILITIES))
+                of(&subject.privileges, groups, other, |p| Value::Flags(p.permitted.0, Capabilities::NAMES))
             }
             Trait::Effective => {
-                of(&subject.privileges, groups, other, |p| Value::Flags(p.effective.0, CAPABILITIES))
+                of(&subject.privileges, groups, other, |p| Value::Flags(p.effective.0, Capabilities::NAMES))
             }
             Trait::GainsPrivilege => of(&subject.gains_privilege, groups, other, |yes| Value::Bool(*yes)),
             Trait::NoNewPrivs => of(&subject.privileges, groups, other, |p| Value::Bool(p.no_new_privs)),
@@ -277,48 +277,3 @@ fn id(user: Uid) -> Value<'static> {
 fn gid(group: Gid) -> Value<'static> {
     Value::Id(group.0.into())
 }
-
-/// Their names by number (capability.h of Linux 6.18).
-const CAPABILITIES: &[&str] = &[
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-];

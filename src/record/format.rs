@@ -10,7 +10,6 @@
 //! an invalid byte is `\xHH`, a backslash `\\`. May not do I/O, and allocates only by growing the buffer it is given.
 
 mod attempt;
-mod capability;
 mod host;
 mod json;
 mod knowledge;

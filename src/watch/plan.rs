@@ -30,16 +30,16 @@ pub use words::{
     Settings, SharedFilesystem, Stored,
 };
 
-use choice::{Choice, Group, Groups};
+use choice::{Group, Groups};
+use kinds::Kind;
 use scope::trimmed;
-use std::path::Path;
-use words::{Named, Seen, Superblock, path_of};
+use words::{Choice, Named, Seen, Superblock, path_of};
 
 use super::links::{Directory, State};
 use super::mounts::{Mount, MountTable, below};
 use crate::event::Device;
-use kinds::Kind;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 
 /// How many superblocks that are mounted nowhere any more keep their names. They can live on, detached or in another
 /// mount namespace, with our mark.

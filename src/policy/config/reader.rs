@@ -10,7 +10,8 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error, ValueDeserializer};
 
-use super::{KEYS, Problem, values};
+use super::values::{self, quoted};
+use super::{KEYS, Problem};
 
 /// The text that is read, for excerpts.
 #[derive(Clone, Copy)]
@@ -150,11 +151,6 @@ impl<'s, 'p> Section<'s, 'p> {
 /// The first line of a foreign message, without a full stop.
 pub(super) fn clause(message: &str) -> String {
     message.lines().next().unwrap_or("cannot be read").trim_end_matches('.').to_owned()
-}
-
-/// An operator's text in a message: in quotes, and harmless on a terminal.
-pub(super) fn quoted(text: &str) -> String {
-    format!("{text:?}")
 }
 
 /// The section's name in [`KEYS`]; every table that is read stands there.

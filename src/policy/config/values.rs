@@ -8,9 +8,13 @@ use std::time::Duration;
 use serde::de::{Deserializer, Error as _, Unexpected, Visitor};
 use toml::de::{Error, ValueDeserializer};
 
-use super::reader::quoted;
 use super::{Extra, Level, OnBadPolicy, SharedFilesystem, Switch, Sync, Unseen};
 use crate::event::{Effect, Mode};
+
+/// An operator's text in a message: in quotes, and harmless on a terminal.
+pub(super) fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}
 
 /// A syslog facility by its name in syslog(3).
 #[derive(Clone, Copy, PartialEq, Eq)]

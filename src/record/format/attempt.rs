@@ -1,7 +1,7 @@
 //! One attempt as a line of JSON.
 
 use super::json::Json;
-use super::{Case, Entry, Frame, capability, own, summary};
+use super::{Case, Entry, Frame, own, summary};
 use crate::event::{
     Capabilities, Credentials, Fact, FileFacts, Gid, Image, Process, Texts, Timestamp, Uid, Users,
 };
@@ -247,7 +247,7 @@ fn real_and_saved(json: &mut Json<'_>, credentials: &Credentials, users: &Users)
 }
 
 fn capabilities(json: &mut Json<'_>, name: &str, set: Capabilities) {
-    json.array(name, |json| capability::names(set).for_each(|name| json.text_element(name)));
+    json.array(name, |json| set.names().for_each(|name| json.text_element(name)));
 }
 
 fn file(json: &mut Json<'_>, entry: &Entry<'_>) {

@@ -2,27 +2,11 @@
 
 use super::kinds::{Kind, renumbers};
 use super::scope::trimmed;
-use super::words::{Inputs, PassedOver, Plan, SharedFilesystem, Stored, Superblock, path_of};
+use super::words::{Choice, Inputs, PassedOver, Plan, SharedFilesystem, Stored, Superblock, path_of};
 use crate::event::Device;
 use crate::watch::links::State;
 use crate::watch::mounts::{Mount, MountTable, below};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What becomes of a superblock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Choice {
-    /// It has nothing to do with the watched directories.
-    #[default]
-    Nothing,
-    /// It is mounted in one and gets no mark.
-    Passed(PassedOver),
-    /// A filesystem mark: it belongs to the watched directories.
-    Whole,
-    /// A filesystem mark, of which only parts are watched.
-    Shared,
-    /// A mount mark for each mount in a watched directory.
-    Each,
-}
 
 /// All mounts of one superblock.
 #[derive(Debug)]

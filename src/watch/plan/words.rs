@@ -1,6 +1,5 @@
 //! The words of the plan: what goes in, what comes out.
 
-use super::choice::Choice;
 use crate::event::Device;
 use crate::watch::links::{Directories, Directory};
 use crate::watch::mounts::{Mount, MountTable};
@@ -463,4 +462,20 @@ impl Plan {
             None,
         )
     }
+}
+
+/// What becomes of a superblock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// It has nothing to do with the watched directories.
+    #[default]
+    Nothing,
+    /// It is mounted in one and gets no mark.
+    Passed(PassedOver),
+    /// A filesystem mark: it belongs to the watched directories.
+    Whole,
+    /// A filesystem mark, of which only parts are watched.
+    Shared,
+    /// A mount mark for each mount in a watched directory.
+    Each,
 }
