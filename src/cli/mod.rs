@@ -75,11 +75,11 @@ Examples:
   shmguard run                          guard in audit mode, records to standard error
   shmguard run --mode prevent           the same, and deny
   shmguard status                       is this host guarded, and what does not hold
-  shmguard report                       what would prevention deny, and which exceptions would it take
+  shmguard report                       what prevention would deny, and exceptions to it
   shmguard explain /dev/shm/x           what would be decided, and why
   shmguard drill                        prove on this kernel that it works; changes nothing
 
-Exit status: 0 done; 1 the answer is no; 2 usage; 64 to 78 as in sysexits.h: 69 unavailable, 77 not permitted,
+Exit status: 0 done; 1 the answer is no; 2 usage; 64 to 78 as in sysexits.h: 69 unavailable, 77 not permitted, \
 78 mistake in policy or configuration.";
 
 /// Reads the arguments, does what they say, returns the exit status.

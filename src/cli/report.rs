@@ -18,7 +18,7 @@ use crate::policy::config;
 /// Show what prevention denies or would deny, grouped, with proposed exceptions
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-The proposals are a start, not advice: an exception for a path lets root run anything it puts there. Prefer one that
+The proposals are a start, not advice: an exception for a path lets root run anything it puts there. Prefer one that \
 names the calling program too, and give it an `expires` date.
 
 Exit status: 0 done; 66 the log can't be read.

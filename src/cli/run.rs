@@ -26,7 +26,7 @@ pub struct Args {
 }
 
 const EXAMPLES: &str = "\
-Prints `ready` on standard error when every mark is in place. SIGHUP reads policy and configuration again;
+Prints `ready` on standard error when every mark is in place. SIGHUP reads policy and configuration again; \
 SIGTERM and SIGINT answer what waits and end.
 
 Examples:

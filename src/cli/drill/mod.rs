@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 const EXAMPLES: &str = "\
-Needs root. Runs in a mount namespace of its own and leaves nothing behind. Exit status 0 only if every sequence
+Needs root. Runs in a mount namespace of its own and leaves nothing behind. Exit status 0 only if every sequence \
 ended as it should.
 
 Examples:
