@@ -114,6 +114,31 @@ when = 'user.id == "0" and not process.executable like "/dev/shm/mine/*"'
 }
 
 #[test]
+fn content_counts_for_an_exception_only_while_nobody_can_change_it() {
+    const BY_HASH: &str = r#"
+[[rule]]
+id = "known"
+effect = "allow"
+when = 'process.hash.sha256 == "abababababababababababababababababababababababababababababababab"'
+
+[[rule]]
+id = "others"
+effect = "deny"
+when = 'user.id == "0"'
+"#;
+    for (content_held, answer) in [(true, Response::Allow), (false, Response::Deny)] {
+        let script = Script { content_held, ..Script::root("/dev/shm/tool") };
+        let mut bench = bench(Mode::Prevent, BY_HASH, script);
+        let exec = bench.exec();
+        let Next::Evidence(job) = bench.pipeline.judge(exec, Box::default()) else {
+            panic!("not for the reader")
+        };
+        let _memory = bench.pipeline.complete(job, Duration::from_secs(5));
+        assert_eq!(bench.answers(), [answer]);
+    }
+}
+
+#[test]
 fn a_fact_is_fetched_only_where_the_decision_depends_on_it() {
     let of = |uid| {
         let mut bench =

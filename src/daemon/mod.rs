@@ -12,6 +12,7 @@
 mod control;
 pub mod counters;
 mod error;
+mod held;
 pub mod keeper;
 mod last_good;
 mod leave;

@@ -7,12 +7,13 @@
 //! The reader does the *essential* work of every attempt and answers it, unless full evidence is wanted or a rule asks
 //! for facts that can block: then the attempt goes to the evidence thread as a [`Job`], and the reader goes on.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::counters::Counters;
+use super::held::Held;
 use super::live::{Current, Live};
 use super::seen::Seen;
 use crate::decide::{self, Outcome};
@@ -23,7 +24,7 @@ use crate::event::{
 use crate::identify::Identifier;
 use crate::notify::PendingExec;
 use crate::record::{Cut, Entry, Evidence, Log, NotRecorded, Notice};
-use crate::sys::clock;
+use crate::sys::{clock, lease};
 use crate::watch::plan::{Placement, Scope};
 
 /// The duty to answer one exec.
@@ -54,6 +55,9 @@ pub trait Identify {
     fn fetch(&mut self, groups: Groups, file: BorrowedFd<'_>, attempt: &mut Attempt, deadline: Instant);
     /// Whether the file is still where it was: asked before an exception lets it run.
     fn confirm(&mut self, file: BorrowedFd<'_>, attempt: &Attempt) -> bool;
+    /// Keeps the content as it was when it was hashed, for as long as the descriptor is open; `None` where somebody
+    /// writes to it, or the kernel cannot.
+    fn hold(&mut self, file: BorrowedFd<'_>) -> Option<OwnedFd>;
 }
 
 /// Takes records.
@@ -87,6 +91,8 @@ pub struct Pipeline<I, S> {
     shared: Arc<Shared<S>>,
     /// The names that a file has whose place is not known; memory that is used again.
     elsewhere: Texts,
+    /// Files that run because of what they hold.
+    held: Held,
 }
 
 /// An attempt on its way to the evidence thread.
@@ -129,7 +135,7 @@ const READER_PATIENCE: Duration = Duration::from_millis(100);
 impl<I: Identify, S: Sink> Pipeline<I, S> {
     /// A pipeline for one thread.
     pub fn new(identify: I, shared: Arc<Shared<S>>) -> Self {
-        Self { identify, shared, elsewhere: Texts::new() }
+        Self { identify, shared, elsewhere: Texts::new(), held: Held::default() }
     }
 
     /// The essential work of one exec. `attempt` is memory of an earlier one, overwritten whole.
@@ -198,6 +204,11 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
     /// Notes that a job has left the queue.
     pub fn takes_from_queue(&self) {
         self.shared.counters.evidence_queued.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Lets go of the files whose time is over. How long until the next is to be let go.
+    pub fn let_go(&mut self) -> Option<Duration> {
+        self.held.let_go(Instant::now())
     }
 
     /// Takes full evidence, until `patience` after the event was read, then records and answers.
@@ -304,7 +315,11 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
     /// only for a file that is still there: whoever moves mounts while we look could have made the place up.
     fn confirmed<D: Duty>(&mut self, job: &mut Job<D>, decision: Decision) -> Decision {
         let runs = job.attempt.unseen.is_some();
-        if runs || decision.effect == Effect::Deny || job.attempt.object.inner.is_unknown() {
+        if runs || decision.effect == Effect::Deny {
+            return decision;
+        }
+        let decision = self.with_content_held(job, decision);
+        if decision.effect == Effect::Deny || job.attempt.object.inner.is_unknown() {
             return decision;
         }
         let inner = std::mem::replace(&mut job.attempt.object.inner, Fact::Unknown(Cause::Unsteady));
@@ -326,6 +341,27 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         job.attempt.object.inner = Fact::Unknown(Cause::Unsteady);
         std::mem::swap(&mut job.attempt.object.names, &mut self.elsewhere);
         self.decision(job, Instant::now() + READER_PATIENCE)
+    }
+
+    /// What is allowed because of what the file holds is allowed only while nobody can write to it.
+    fn with_content_held<D: Duty>(&mut self, job: &mut Job<D>, decision: Decision) -> Decision {
+        let unknown = Fact::Unknown(Cause::Unsteady);
+        if job.attempt.object.sha256.known().is_none() {
+            return decision;
+        }
+        let hash = std::mem::replace(&mut job.attempt.object.sha256, unknown);
+        let live = &job.live;
+        let view = View { attempt: &job.attempt, users: &live.users };
+        let whatever = decide::decide(&live.generation, live.settings.on_unknown, job.attempt.at, &view);
+        let by_content = !matches!(whatever, Outcome::Decided(whatever) if whatever.effect == Effect::Allow);
+        if by_content {
+            let Some(file) = self.identify.hold(job.duty.as_fd()) else {
+                return self.decision(job, Instant::now() + READER_PATIENCE);
+            };
+            self.held.hold(file, Instant::now());
+        }
+        job.attempt.object.sha256 = hash;
+        decision
     }
 
     /// Before the answer: the exec may be told of at once.
@@ -378,6 +414,10 @@ impl Identify for Identifier {
 
     fn confirm(&mut self, file: BorrowedFd<'_>, attempt: &Attempt) -> bool {
         self.confirm(file, attempt)
+    }
+
+    fn hold(&mut self, file: BorrowedFd<'_>) -> Option<OwnedFd> {
+        lease::is_held(file).then(|| file.try_clone_to_owned().ok()).flatten()
     }
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -119,12 +119,27 @@ pub(super) fn take_evidence<I: Identify, S: Sink>(
     mut pipeline: Pipeline<I, S>,
     patience: Duration,
 ) {
-    for job in jobs {
+    while let Some(job) = next(jobs, &mut pipeline) {
         pipeline.takes_from_queue();
         let attempt = pipeline.complete(job, patience);
         // The reader may have ended before us; its memory is then nobody's.
         let _returned = pool.send(attempt);
     }
+}
+
+/// The next job; `None` when the reader is gone. Until it comes, files are let go in time.
+fn next<I: Identify, S: Sink>(
+    jobs: &Receiver<Job<PendingExec>>,
+    pipeline: &mut Pipeline<I, S>,
+) -> Option<Job<PendingExec>> {
+    while let Some(left) = pipeline.let_go() {
+        match jobs.recv_timeout(left) {
+            Ok(job) => return Some(job),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+    jobs.recv().ok()
 }
 
 fn from_pool(pool: &Pool) -> Box<Attempt> {

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::WithOrigin;
@@ -38,11 +38,13 @@ pub(super) enum Order {
 }
 
 impl Signals {
-    /// Takes the signals over for the whole process.
+    /// Takes the signals over for the whole process, and keeps SIGIO from ending it: the kernel sends it when somebody
+    /// wants to write to a file on which we hold a lease. Before any other thread is started, because they inherit that.
     ///
     /// # Errors
     /// No descriptor is left, or the kernel refuses a handler.
     pub(super) fn new() -> io::Result<Self> {
+        SigSet::from(Signal::SIGIO).thread_block()?;
         let (read, write) = UnixStream::pair()?;
         let delivery =
             SignalDelivery::with_pipe(read, write, WithOrigin::default(), [SIGTERM, SIGINT, SIGHUP])?;

@@ -26,7 +26,7 @@ use crate::event::{
     Timestamp, Uid,
 };
 use crate::sys::statx::{self, Want};
-use crate::sys::{tasks, xattr};
+use crate::sys::{lease, tasks, xattr};
 
 impl Identifier {
     /// Fills the unread facts of `groups` for an attempt whose essential facts are there; what has been read stays as
@@ -592,8 +592,10 @@ fn gift(file: BorrowedFd<'_>, object: &mut Object) -> Result<Option<FileCapabili
     }
 }
 
-/// SHA-256 of the content as it is now. It can be written to until the exec goes on.
+/// SHA-256 of the content as it is now. From before it is read nobody can open the file for writing, as far as the kernel
+/// grants that: whoever lets something run because of its content asks [`lease::is_held`] afterwards.
 fn sha256(file: &OwnedFd, deadline: Instant) -> Result<[u8; 32], Cause> {
+    let _refused = lease::take(file.as_fd());
     let size = statx::of(file.as_fd(), Want::Nothing).map_err(cause)?.size;
     // A sparse file can be of any size at no cost to its owner.
     if size > HASHED {

@@ -4,7 +4,8 @@
 //!
 //! What is kept, and for what: CAP_SYS_ADMIN for new marks and for statmount(2) of another mount namespace;
 //! CAP_SYS_PTRACE for /proc/PID/{exe,cwd,ns} and the memory of other users' processes; CAP_DAC_READ_SEARCH for files of
-//! other users below /proc and for opening watched directories; CAP_AUDIT_WRITE for FAN_AUDIT.
+//! other users below /proc and for opening watched directories; CAP_AUDIT_WRITE for FAN_AUDIT; CAP_LEASE for keeping a file
+//! as it is while an answer rests on its content.
 
 mod calls;
 
@@ -18,11 +19,12 @@ use caps::{CapSet, Capability, CapsHashSet};
 const NEEDED: [Capability; 2] = [Capability::CAP_SYS_ADMIN, Capability::CAP_SYS_PTRACE];
 
 /// The capabilities that are kept where we have them.
-const KEPT: [Capability; 4] = [
+const KEPT: [Capability; 5] = [
     Capability::CAP_SYS_ADMIN,
     Capability::CAP_SYS_PTRACE,
     Capability::CAP_DAC_READ_SEARCH,
     Capability::CAP_AUDIT_WRITE,
+    Capability::CAP_LEASE,
 ];
 
 /// Why the guard may not start or could not give up its privileges.

@@ -8,6 +8,7 @@ pub mod connector;
 pub mod fanotify;
 pub mod handle;
 pub mod inherited;
+pub mod lease;
 pub mod links;
 pub mod mapping;
 pub mod memory;

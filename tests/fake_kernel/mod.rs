@@ -1,7 +1,7 @@
 //! A scripted kernel: duties whose answers are seen, an identifier that says what the script says, a sink that can fail.
 
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -50,6 +50,8 @@ pub struct Script {
     pub placement: Placement,
     /// What `confirm` says, once for each call; true when it is used up.
     pub confirms: Vec<bool>,
+    /// Whether the content stays as it is until the exec.
+    pub content_held: bool,
 }
 
 pub struct FakeIdentify {
@@ -116,6 +118,7 @@ impl Script {
             arguments: Fact::Absent,
             placement: Placement::Inside,
             confirms: Vec::new(),
+            content_held: true,
         }
     }
 }
@@ -216,12 +219,19 @@ impl Identify for FakeIdentify {
         self.script.placement
     }
 
+    fn hold(&mut self, file: BorrowedFd<'_>) -> Option<OwnedFd> {
+        self.script.content_held.then(|| file.try_clone_to_owned().unwrap())
+    }
+
     fn fetch(&mut self, groups: Groups, _: BorrowedFd<'_>, attempt: &mut Attempt, _: Instant) {
         self.journal.lock().unwrap().push(Seen::Fetched(groups));
         if groups.contains(Groups::GAIN) {
             attempt.subject.gains_privilege = Fact::Known(false);
             attempt.subject.privileges = Fact::Unknown(Cause::Gone);
             attempt.object.capabilities = Fact::Known(false);
+        }
+        if groups.contains(Groups::HASH) {
+            attempt.object.sha256 = Fact::Known([0xab; 32]);
         }
         if groups.contains(Groups::ARGUMENTS) {
             attempt.subject.arguments = self.script.arguments.clone();

@@ -5,7 +5,12 @@ pub fn program() -> Vec<u8> {
     elf64(LOAD, None, EXIT)
 }
 
-/// The same, which names `interpreter` as its dynamic linker: the kernel runs that.
+/// A program of the same size that ends at once with status 7.
+pub fn another_program() -> Vec<u8> {
+    elf64(LOAD, None, EXIT_7)
+}
+
+/// The same as [`program`], which names `interpreter` as its dynamic linker: the kernel runs that.
 pub fn with_interpreter(interpreter: &str) -> Vec<u8> {
     elf64(LOAD, Some(interpreter), EXIT)
 }
@@ -86,3 +91,9 @@ const MACHINE: u16 = 183;
 const EXIT: &[u8] = &[0x31, 0xff, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
 #[cfg(target_arch = "aarch64")]
 const EXIT: &[u8] = &[0x00, 0x00, 0x80, 0xd2, 0xa8, 0x0b, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4];
+
+/// `exit(7)`
+#[cfg(target_arch = "x86_64")]
+const EXIT_7: &[u8] = &[0x6a, 7, 0x5f, 0x6a, 60, 0x58, 0x0f, 0x05, 0x90];
+#[cfg(target_arch = "aarch64")]
+const EXIT_7: &[u8] = &[0xe0, 0x00, 0x80, 0xd2, 0xa8, 0x0b, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4];

@@ -17,6 +17,7 @@
 
 mod bed;
 mod containers;
+mod content;
 mod elf;
 mod evasions;
 mod faults;
