@@ -182,17 +182,19 @@ fn remember(plan: &mut Plan, groups: &Groups<'_>, previous: Option<&Plan>) {
         .filter(|(device, old)| {
             // With other directories, a larger filesystem must lie outside until its mark is gone; the rest may be
             // judged a moment longer.
-            (old.choice == Choice::Shared || (old.choice == Choice::Whole && steady))
+            (matches!(old.choice, Choice::Shared | Choice::Each) || (old.choice == Choice::Whole && steady))
                 && !plan.superblocks.contains_key(device)
                 // If its number is in use by another superblock, it is gone for good.
                 && groups.is_free_or(**device, old)
         })
         .map(|(device, old)| {
-            let named = if steady { old.named.clone() } else { Vec::new() };
+            // Only a mount that was watched and is nowhere now can still be seen: its files are in no watched directory.
+            let named = if steady && old.choice != Choice::Each { old.named.clone() } else { Vec::new() };
             (*device, Superblock { present: false, named, ..old.clone() })
         })
         .collect();
-    gone.sort_by_key(|(_, old)| std::cmp::Reverse(old.number));
+    // One of which only mounts were watched costs least to forget.
+    gone.sort_by_key(|(_, old)| (old.choice == Choice::Each, std::cmp::Reverse(old.number)));
     plan.superblocks.extend(gone.into_iter().take(REMEMBERED));
 }
 
@@ -208,6 +210,9 @@ fn scope_of(inputs: &Inputs<'_>, superblocks: &BTreeMap<Device, Superblock>) -> 
     let taken = |device| inputs.foreign.iter().any(|foreign| foreign.device == device);
     for (device, superblock) in superblocks.iter().filter(|(device, one)| one.present || !taken(**device)) {
         builder.superblock(*device, superblock.choice == Choice::Shared);
+        if superblock.choice == Choice::Each {
+            builder.only_mounts(*device);
+        }
         for named in &superblock.named {
             builder.add(*device, superblock.choice == Choice::Shared, &named.inner, &named.point);
         }

@@ -16,6 +16,7 @@
 )]
 
 mod bed;
+mod benign;
 mod containers;
 mod content;
 mod elf;

@@ -4,7 +4,7 @@
 //! whatever mount or namespace the file is run through. Everything that can be worked out beforehand is: naming a
 //! file is a binary search and a few copies. Built by the plan, asked for every attempt.
 
-use crate::event::{Device, Fact, Texts};
+use crate::event::{Cause, Device, Fact, Texts};
 use crate::watch::links::Link;
 use crate::watch::mounts::below;
 use std::os::unix::ffi::OsStrExt as _;
@@ -38,6 +38,8 @@ pub(super) struct Superblock {
     directories: Vec<Box<[u8]>>,
     /// Another mount namespace has it, and ours has not.
     namespace: Option<u64>,
+    /// Only some mounts of it are watched.
+    mounts: bool,
 }
 
 /// One directory (or file) of a superblock and its names.
@@ -61,6 +63,9 @@ impl Scope {
     /// Appends to `names` every name of the file at `inner` of the superblock `device`, the kernel's own spelling
     /// first. Where `inner` is not known: the watched directories of that superblock, each with a trailing `/`; where
     /// the superblock is not known either: all watched directories, because only what is marked raises an event.
+    /// Where single mounts of the superblock are watched and the file's mount is nowhere ([`Cause::Unsupported`]), it is
+    /// in no watched directory any more: container runtimes bind their own binary below /run, open it, take the bind away
+    /// and execute what they hold.
     ///
     /// `device` is the number in mountinfo. On btrfs and overlay, statx(2) of a file says another one.
     pub fn name(&self, device: Device, inner: Fact<&[u8]>, names: &mut Texts) -> Placement {
@@ -71,7 +76,11 @@ impl Scope {
         if superblock.directories.is_empty() {
             return Placement::Outside;
         }
-        let Fact::Known(inner) = inner else { return all(&superblock.directories, names) };
+        let inner = match inner {
+            Fact::Known(inner) => inner,
+            Fact::Unknown(Cause::Unsupported) if superblock.mounts => return Placement::Outside,
+            Fact::Absent | Fact::Unknown(_) | Fact::Unread => return all(&superblock.directories, names),
+        };
         if !inner.starts_with(b"/") {
             return all(&superblock.directories, names);
         }
@@ -162,8 +171,14 @@ impl<'a> Builder<'a> {
         let superblocks = &mut self.scope.superblocks;
         let found = superblocks.binary_search_by_key(&device, |superblock| superblock.device);
         let index = found.unwrap_or_else(|free| {
-            let fresh =
-                Superblock { device, shared, entries: Vec::new(), directories: Vec::new(), namespace: None };
+            let fresh = Superblock {
+                device,
+                shared,
+                entries: Vec::new(),
+                directories: Vec::new(),
+                namespace: None,
+                mounts: false,
+            };
             superblocks.insert(free, fresh);
             free
         });
@@ -183,6 +198,13 @@ impl<'a> Builder<'a> {
         let inner = trimmed(inner).into();
         if let Err(free) = superblock.entries.binary_search_by(|entry| entry.inner.cmp(&inner)) {
             superblock.entries.insert(free, Entry { inner, names });
+        }
+    }
+
+    /// Only single mounts of the superblock `device` are watched.
+    pub(super) fn only_mounts(&mut self, device: Device) {
+        if let Some(superblock) = self.superblock(device, false) {
+            superblock.mounts = true;
         }
     }
 

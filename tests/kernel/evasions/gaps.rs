@@ -70,6 +70,20 @@ fn a_directory_of_elsewhere_bound_into_it_in_another_namespace() {
 }
 
 #[test]
+fn a_mount_of_elsewhere_that_was_taken_out_of_it_again() {
+    runs(
+        "mount tmpfs none /srv
+         program /srv/evil/x
+         mkdir /dev/shm/sub
+         bind /srv/evil /dev/shm/sub
+         sleep 300
+         open 50 /dev/shm/sub
+         detach /dev/shm/sub
+         execat 50 x",
+    );
+}
+
+#[test]
 fn a_script_whose_interpreter_elsewhere_is_set_uid_root() {
     runs(
         "unshare m

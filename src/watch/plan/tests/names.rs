@@ -105,3 +105,23 @@ fn a_name_is_found_among_hundreds_of_filesystems() {
     let plan = plan_of(&systemd_and(&more));
     assert_eq!(names(&plan, device(357), "/x"), ["/run/user/357/x", "/var/run/user/357/x"]);
 }
+
+#[test]
+fn a_file_whose_mount_is_nowhere_is_outside_where_only_mounts_are_watched_and_inside_where_all_is() {
+    let bound = systemd_and("40 26 254:1 /usr/sbin/runc /run/runc/x rw - ext4 /dev/vda1 rw\n");
+    let first = plan_of(&bound);
+    let second = Host::debian().plan(SYSTEMD, Some(&first));
+    let disk = Device { major: 254, minor: 1 };
+    let placed =
+        |plan: &Plan, device, cause| plan.scope.name(device, Fact::Unknown(cause), &mut Texts::new());
+    assert_eq!(placed(&first, disk, Cause::Unsupported), Placement::Outside);
+    // A place that could be known, and is not, may be inside.
+    assert_eq!(placed(&first, disk, Cause::Unsteady), Placement::Inside);
+    assert_eq!(placed(&first, disk, Cause::Gone), Placement::Inside);
+    for plan in [&first, &second] {
+        assert_eq!(placed(plan, device(25), Cause::Unsupported), Placement::Inside);
+    }
+    // Its mount is gone from the table, and can still be executed through a descriptor.
+    assert_eq!(placed(&second, disk, Cause::Unsupported), Placement::Outside);
+    assert_eq!(placed(&second, disk, Cause::Gone), Placement::Outside);
+}
