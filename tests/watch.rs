@@ -484,7 +484,7 @@ impl Drop for Container {
 
 impl Bed {
     fn namespaces(&self) -> Namespaces {
-        Namespaces::new(&resolve(&[self.at("shm"), self.at("var/run")])).unwrap()
+        Namespaces::new(&resolve(&[self.at("shm"), self.at("var/run")]), &View::own()).unwrap()
     }
 
     /// Scans, marks what was found, and says where it was.

@@ -97,7 +97,7 @@ impl Marks {
         settings: Settings,
         containers: bool,
     ) -> io::Result<()> {
-        self.namespaces = if containers { Some(Namespaces::new(&directories)?) } else { None };
+        self.namespaces = if containers { Some(Namespaces::new(&directories, &self.view)?) } else { None };
         self.directories = directories;
         self.settings = settings;
         Ok(())

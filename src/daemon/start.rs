@@ -62,6 +62,8 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<u8, StartError> {
     privileges::check().map_err(StartError::Privileges)?;
     abort_on_panic();
+    // Asked before there is a parent of our own between us and the manager.
+    let view = if Service::started_us() { View::of_the_host() } else { View::own() };
     // Mistakes are told before anything is touched; a worker reads the files again.
     let prepared = Prepared::read(options)?;
     let role = match handed_over().map_err(system("take over the group"))? {
@@ -78,9 +80,9 @@ pub fn run(options: &Options) -> Result<u8, StartError> {
     match role {
         Role::Over(status) => Ok(status),
         Role::Worker(inherited) if inherited.predecessor.is_some() => {
-            guard(options, Prepared::read(options)?, inherited)
+            guard(options, view, Prepared::read(options)?, inherited)
         }
-        Role::Worker(inherited) => guard(options, prepared, inherited),
+        Role::Worker(inherited) => guard(options, view, prepared, inherited),
     }
 }
 
@@ -136,7 +138,7 @@ fn handed_over() -> io::Result<Option<Inherited>> {
 }
 
 /// One guard, from its group to its end.
-fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<u8, StartError> {
+fn guard(options: &Options, view: View, prepared: Prepared, inherited: Inherited) -> Result<u8, StartError> {
     let Prepared { config, config_file, generation, bad_policy, forced_mode } = prepared;
     let Inherited { group, predecessor } = inherited;
     // First of all signals: one that comes while we start must end us in order.
@@ -156,7 +158,6 @@ fn guard(options: &Options, prepared: Prepared, inherited: Inherited) -> Result<
     let service = Service::new();
     let handed_on = service.keep(&[(GROUP, group.as_fd()), (IN_FLIGHT, group.in_flight().as_fd())]);
     let listener = Listener::bind(&config.control.socket).map_err(of_control)?;
-    let view = View::own();
     let monitor = Monitor::new(&view).map_err(system("watch the mount table"))?;
     let users = load::users();
     let numbers = Arc::new(Numbers(Arc::clone(&group)));

@@ -278,7 +278,7 @@ impl Files {
         }
     }
 
-    /// statmount(2), in our namespace, in those where mounts were found before, and in the caller's.
+    /// statmount(2), in our namespace, in those where mounts were found before, in the caller's, and in the host's.
     fn ask_kernel(&mut self, asking: Asking<'_>, id: u64) -> Result<Mounted, Cause> {
         for index in 0..self.spaces.len() {
             let Some(space) = self.spaces.get(index).copied() else { break };
@@ -292,14 +292,21 @@ impl Files {
         let Some(thread) = asking.thread.filter(|_| asking.features.foreign_statmount) else {
             return Err(Cause::Unsupported);
         };
-        let space = asking.proc.open_file(thread, "ns/mnt")?;
-        let space = Space::Other(namespaces::mount_namespace_id(space.as_fd()).map_err(cause)?);
-        if self.spaces.contains(&space) {
-            return Err(Cause::Unsupported);
+        let space_of = |process| {
+            let space = asking.proc.open_file(process, "ns/mnt")?;
+            Ok::<_, Cause>(Space::Other(namespaces::mount_namespace_id(space.as_fd()).map_err(cause)?))
+        };
+        // Where the host's cannot be had, none of its mounts carries a mark of ours.
+        for space in [space_of(thread)?].into_iter().chain(space_of(HOST)) {
+            if self.spaces.contains(&space) {
+                continue;
+            }
+            if let Some(mounted) = self.ask(id, space)? {
+                self.remember(space);
+                return Ok(mounted);
+            }
         }
-        let mounted = self.ask(id, space)?.ok_or(Cause::Unsupported)?;
-        self.remember(space);
-        Ok(mounted)
+        Err(Cause::Unsupported)
     }
 
     /// `None`: there is no such mount in that namespace.
@@ -350,7 +357,7 @@ impl Files {
         self.spaces.insert(0, space);
     }
 
-    /// Our own mountinfo, else the caller's.
+    /// Our own mountinfo, else the caller's, else the host's.
     fn read_table(&mut self, asking: Asking<'_>, id: u64) -> Result<Mounted, Cause> {
         asking.proc.read_own(c"thread-self/mountinfo", TABLE_LIMIT, &mut self.answer)?;
         if let Some(mounted) = self.line(id) {
@@ -359,15 +366,23 @@ impl Files {
         }
         self.ours = false;
         let thread = asking.thread.ok_or(Cause::Unsupported)?;
-        // The caller's table counts from its root, and the descriptor's path from that of its namespace. Were they
-        // not the same, a chroot could be chosen so that a path seems to lie below another directory.
-        let at_root = |text: &mut Vec<u8>| match asking.proc.link(thread, "root", text) {
+        match self.read_table_of(asking, thread, id) {
+            // Where the host's cannot be had, none of its mounts carries a mark of ours.
+            Err(Cause::Unsupported) => self.read_table_of(asking, HOST, id).map_err(|_| Cause::Unsupported),
+            read => read,
+        }
+    }
+
+    /// The table of a process counts from its root, and the descriptor's path from that of its namespace. Were they
+    /// not the same, a chroot could be chosen so that a path seems to lie below another directory.
+    fn read_table_of(&mut self, asking: Asking<'_>, process: i32, id: u64) -> Result<Mounted, Cause> {
+        let at_root = |text: &mut Vec<u8>| match asking.proc.link(process, "root", text) {
             Ok(()) if text == b"/" => Ok(()),
             Ok(()) => Err(Cause::Unsupported),
             Err(cause) => Err(cause),
         };
         at_root(&mut self.answer)?;
-        asking.proc.read_all(thread, "mountinfo", TABLE_LIMIT, &mut self.answer)?;
+        asking.proc.read_all(process, "mountinfo", TABLE_LIMIT, &mut self.answer)?;
         let mounted = self.line(id).ok_or(Cause::Unsupported)?;
         at_root(&mut self.answer)?;
         Ok(mounted)
@@ -532,6 +547,9 @@ fn replace(text: &mut Vec<u8>, with: &[u8]) {
     text.extend_from_slice(with);
 }
 
+/// The process whose mount namespace is the host's, or that of the container we are in: marks of single mounts are on
+/// its mounts, where ours is a copy.
+const HOST: i32 = 1;
 /// How many mount namespaces are tried before the caller's is looked up: a miss costs a microsecond, the look-up of
 /// a task that we have not looked at before costs twenty.
 const SPACES: usize = 8;

@@ -25,6 +25,12 @@ impl Service {
         Self { watchdog: sd_notify::watchdog_enabled() }
     }
 
+    /// True where the service manager, process 1, started this process itself.
+    #[must_use]
+    pub fn started_us() -> bool {
+        nix::unistd::getppid().as_raw() == 1 && std::env::var_os("INVOCATION_ID").is_some()
+    }
+
     /// How often [`Service::alive`] must be called at least: half of what the manager asks for.
     #[must_use]
     pub fn heartbeat(&self) -> Option<Duration> {

@@ -14,6 +14,7 @@
 
 use super::links::{Directories, State, follow};
 use super::mounts::{Mount, MountTable, below};
+use super::place::View;
 use super::plan::{Foreign, Mark};
 use crate::event::Device;
 use crate::sys::mounts::{self as sys, Towards};
@@ -29,8 +30,9 @@ use std::path::{Path, PathBuf};
 /// The mount namespaces of this host, as far as they were looked at.
 #[derive(Debug)]
 pub struct Namespaces {
-    /// Inode numbers of our own mount and user namespace.
-    own_mount: u64,
+    /// Inode numbers of the mount namespaces that are none of the others: ours, and the host's where that is another.
+    known_mount: [u64; 2],
+    /// And of our own user namespace.
     own_user: u64,
     /// The directories to look for, as they are spelled, and the links that lead to them.
     directories: Directories,
@@ -102,13 +104,12 @@ enum Look {
 }
 
 impl Namespaces {
-    /// Looks from the calling thread's namespaces. Nothing is looked at yet.
-    pub fn new(directories: &Directories) -> io::Result<Self> {
-        let inode =
-            |name: &str| Ok::<_, io::Error>(std::fs::metadata(format!("/proc/thread-self/ns/{name}"))?.ino());
+    /// Looks from the calling thread's namespaces, for others than these and the host's. Nothing is looked at yet.
+    pub fn new(directories: &Directories, host: &View) -> io::Result<Self> {
+        let inode = |path: &Path| Ok::<_, io::Error>(std::fs::metadata(path)?.ino());
         Ok(Self {
-            own_mount: inode("mnt")?,
-            own_user: inode("user")?,
+            known_mount: [inode(&View::own().namespace())?, inode(&host.namespace())?],
+            own_user: inode(Path::new("/proc/thread-self/ns/user"))?,
             spelled: spelled(directories),
             directories: directories.clone(),
             known: BTreeMap::new(),
@@ -119,7 +120,7 @@ impl Namespaces {
         })
     }
 
-    /// Counts the namespaces and looks into those that are new or changed. `host` is our own table, read just now; `stored`
+    /// Counts the namespaces and looks into those that are new or changed. `host` is the host's table, read just now; `stored`
     /// names what is mounted there if it lies in a file of a watched filesystem. Does not block on any filesystem.
     pub fn scan(
         &mut self,
@@ -203,7 +204,7 @@ impl Namespaces {
             return;
         }
         let Ok(inode) = inode_of(file) else { return };
-        if inode == self.own_mount {
+        if self.known_mount.contains(&inode) {
             return;
         }
         let state = if self.is_of_root(file).unwrap_or(false) { Look::Due } else { Look::NotOurs };
@@ -225,7 +226,7 @@ impl Namespaces {
         for pid in pids()? {
             let path = namespace_file(pid);
             let Some(inode) = namespace_of(&path) else { continue };
-            if inode == self.own_mount || !seen.insert(inode) {
+            if self.known_mount.contains(&inode) || !seen.insert(inode) {
                 continue;
             }
             if let Ok(file) = File::open(&path) {
@@ -297,7 +298,7 @@ impl Known {
     }
 }
 
-/// What is known of our own namespace.
+/// What is known of the host's namespace.
 struct Host<'a> {
     table: &'a MountTable,
     stored: &'a dyn Fn(&Mount) -> Option<Vec<u8>>,

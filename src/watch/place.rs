@@ -1,5 +1,8 @@
 //! A mount namespace: its table, and a way to each of its mounts.
 //!
+//! A service manager gives a service a copy of the host's namespace. A mark of a single mount is to be on the host's own,
+//! or it sees nobody: then the namespace is that of process 1.
+//!
 //! Owns the reading of mountinfo and the opening of what the plan wants marked. A path can lead elsewhere by the time it
 //! is opened, so what was opened is compared with what was planned. May not place marks: it hands out descriptors, and
 //! `/proc/self/fd/N` is the path to mark. Called by the daemon.
@@ -32,6 +35,17 @@ impl View {
         Self { process: format!("/proc/{pid}").into(), own: false }
     }
 
+    /// The namespace of process 1, where ours is another one; else ours.
+    #[must_use]
+    pub fn of_the_host() -> Self {
+        let (host, own) = (Self::of(1), Self::own());
+        let namespace = |view: &Self| std::fs::read_link(view.namespace());
+        match (namespace(&host), namespace(&own)) {
+            (Ok(theirs), Ok(ours)) if theirs != ours => host,
+            _ => own,
+        }
+    }
+
     /// Its mount table now, with unique ids where the kernel tells them. Does not block on any filesystem.
     pub fn table(&self) -> io::Result<MountTable> {
         // The ids first: a mount that comes between has none, and is then known by its recycled id, like all were
@@ -41,11 +55,13 @@ impl View {
     }
 
     /// Opens (O_PATH) what a mark is for. ESTALE: something else is there now, so the table is to be read again. A hidden
-    /// mount is opened through a short-lived copy of the namespace, which needs CAP_SYS_ADMIN, unshare(2), mount(2) and
-    /// umount2(2), and is possible in our own namespace alone: else EXDEV.
+    /// mount is opened through a short-lived copy of our own namespace, which needs CAP_SYS_ADMIN, unshare(2), mount(2)
+    /// and umount2(2); where another one is looked at, and ours does not have that filesystem, EXDEV.
     pub fn open(&self, mark: &Mark, table: &MountTable) -> io::Result<OwnedFd> {
-        if mark.covered {
-            return self.open_hidden(mark, table);
+        match (mark.covered, self.own) {
+            (false, _) => {}
+            (true, true) => return open_hidden(mark, table),
+            (true, false) => return open_copy(mark),
         }
         let found = if self.own {
             sys::mounts::open_path(&mark.path)?
@@ -85,17 +101,30 @@ impl View {
             })
             .collect())
     }
+}
 
-    fn open_hidden(&self, mark: &Mark, table: &MountTable) -> io::Result<OwnedFd> {
-        if !self.own || mark.kind == MarkKind::Mount {
-            return Err(io::Error::from_raw_os_error(libc::EXDEV));
-        }
-        let stale = || io::Error::from_raw_os_error(libc::ESTALE);
-        let mount = table.by_id(mark.mount_id).ok_or_else(stale)?;
-        let hiding = table.hiding(mount).ok_or_else(stale)?;
-        let device = libc::makedev(mark.device.major, mark.device.minor);
-        sys::mounts::open_hidden(&mark.path, &hiding, device)
+fn open_hidden(mark: &Mark, table: &MountTable) -> io::Result<OwnedFd> {
+    if mark.kind == MarkKind::Mount {
+        return Err(io::Error::from_raw_os_error(libc::EXDEV));
     }
+    let stale = || io::Error::from_raw_os_error(libc::ESTALE);
+    let mount = table.by_id(mark.mount_id).ok_or_else(stale)?;
+    let hiding = table.hiding(mount).ok_or_else(stale)?;
+    let device = libc::makedev(mark.device.major, mark.device.minor);
+    sys::mounts::open_hidden(&mark.path, &hiding, device)
+}
+
+/// What another namespace hides, through our own: for a mark of the whole filesystem every way to it is as good.
+fn open_copy(mark: &Mark) -> io::Result<OwnedFd> {
+    let own = View::own();
+    let table = own.table()?;
+    let mut copies = table.mounts().iter().filter(|mount| mount.device == mark.device);
+    let copy = copies.clone().find(|mount| table.is_visible(mount)).or_else(|| copies.next());
+    let Some(copy) = copy.filter(|_| mark.kind == MarkKind::Filesystem) else {
+        return Err(io::Error::from_raw_os_error(libc::EXDEV));
+    };
+    let mark = Mark { covered: !table.is_visible(copy), ..Mark::of(mark.kind, copy, mark.superblock) };
+    own.open(&mark, &table)
 }
 
 /// The path through which the kernel marks what a descriptor stands for.

@@ -28,6 +28,7 @@ mod locked;
 mod modes;
 mod names;
 mod scope;
+mod service;
 mod steps;
 mod stop;
 mod subjects;

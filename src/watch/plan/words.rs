@@ -279,7 +279,7 @@ impl Mark {
         Self::of(MarkKind::Filesystem, mount, 0)
     }
 
-    pub(super) fn of(kind: MarkKind, mount: &Mount, superblock: u64) -> Self {
+    pub(in crate::watch) fn of(kind: MarkKind, mount: &Mount, superblock: u64) -> Self {
         Self {
             kind,
             device: mount.device,
