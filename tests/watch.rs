@@ -69,6 +69,19 @@ fn tmpfs(at: &Path) {
     mount(Some("bed"), at, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
 }
 
+/// Unmounts, although a test beside this one may have forked a moment ago: until its child executes, it holds what we
+/// have open.
+#[track_caller]
+fn unmount(at: &Path) {
+    for _ in 0..400 {
+        match umount2(at, MntFlags::empty()) {
+            Err(nix::errno::Errno::EBUSY) => std::thread::sleep(Duration::from_millis(5)),
+            done => return done.unwrap(),
+        }
+    }
+    panic!("{} stays busy", at.display());
+}
+
 fn bind(from: &Path, to: &Path) {
     mount(Some(from), to, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
 }
@@ -224,6 +237,27 @@ fn a_mount_that_another_one_hides_is_seen_by_who_takes_that_away() {
     });
 }
 
+/// All of them are reached through one copy of the namespace.
+#[test]
+fn each_mount_of_a_high_stack_is_seen() {
+    bed(|bed| {
+        let at = bed.at("shm/sub");
+        let directories: Vec<_> = (0..300)
+            .map(|_| {
+                tmpfs(&at);
+                program(&at.join("x"));
+                fs::File::open(&at).unwrap()
+            })
+            .collect();
+        bed.replan();
+        for directory in directories.iter().step_by(37).chain(directories.last()) {
+            use std::os::fd::AsRawFd;
+            let hidden = format!("/proc/{}/fd/{}/x", std::process::id(), directory.as_raw_fd());
+            assert!(bed.sees(Path::new(&hidden)), "{hidden}");
+        }
+    });
+}
+
 #[test]
 fn the_directory_itself_is_seen_by_who_takes_its_mount_away() {
     bed(|bed| {
@@ -314,7 +348,7 @@ fn an_overlay_is_seen_through_its_layers_and_one_in_a_watched_directory_as_a_who
         assert!(bed.sees(&bed.at("mnt/over/ours")));
         // Before Linux 6.5 the overlay itself carries a mark, because its layer's mark sees nothing.
         assert_eq!(bed.sees(&bed.at("mnt/over/theirs")), kernel() < (6, 5));
-        umount2(&bed.at("mnt/over"), MntFlags::empty()).unwrap();
+        unmount(&bed.at("mnt/over"));
         let overlay = |at: &str| {
             mount(Some("o"), &bed.at(at), Some("overlay"), MsFlags::empty(), Some(options.as_str())).unwrap();
         };
@@ -322,7 +356,7 @@ fn an_overlay_is_seen_through_its_layers_and_one_in_a_watched_directory_as_a_who
         bed.replan();
         assert!(bed.sees(&bed.at("shm/over/theirs")));
         assert!(bed.sees(&bed.at("shm/over/ours")));
-        umount2(&bed.at("shm/over"), MntFlags::empty()).unwrap();
+        unmount(&bed.at("shm/over"));
         fs::create_dir(bed.at("out/low2")).unwrap();
         let options = format!("lowerdir={}:{}", bed.at("out/low").display(), bed.at("out/low2").display());
         mount(Some("o"), &bed.at("shm/over"), Some("overlay"), MsFlags::empty(), Some(options.as_str()))
@@ -350,7 +384,7 @@ fn an_image_kept_in_a_watched_directory_is_seen_wherever_it_is_mounted() {
         bed.replan();
         assert!(bed.sees(&bed.at("mnt/x")));
         assert_eq!(bed.name(device(&bed.at("mnt")), "/x"), Path::new("shm/image/x"));
-        umount2(&bed.at("mnt"), MntFlags::empty()).unwrap();
+        unmount(&bed.at("mnt"));
     });
 }
 
@@ -374,7 +408,7 @@ fn a_disk_and_a_ramfs_on_a_subdirectory_are_seen_in_every_namespace() {
         program(&bed.at("shm/x"));
         bed.replan();
         assert!(bed.sees_in_new_namespace("", &bed.at("shm/x")));
-        umount2(&bed.at("shm"), MntFlags::empty()).unwrap();
+        unmount(&bed.at("shm"));
     });
 }
 
@@ -414,7 +448,7 @@ fn mounts_that_come_and_go_are_told_by_either_means_and_then_it_is_quiet() {
             program(&at.join("x"));
             bed.replan();
             assert!(bed.sees(&at.join("x")));
-            umount2(&at, MntFlags::empty()).unwrap();
+            unmount(&at);
             assert!(told(&mut monitor, Duration::from_secs(1)).is_some(), "{}", monitor.means());
         }
     });

@@ -6,12 +6,13 @@
 //! the kernel refused is kept as a problem until it holds. The watched directories of other mount namespaces are found by
 //! [`crate::watch::namespaces`] and marked through the descriptors that it hands out.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::event::Timestamp;
+use crate::event::{Device, Timestamp};
 use crate::notify::{self, Group};
 use crate::sys::clock;
 use crate::watch::links::Directories;
@@ -53,6 +54,12 @@ pub struct Held {
     pub opens_refused: Option<io::Error>,
 }
 
+impl Held {
+    fn is_in_force(&self) -> bool {
+        self.refused.is_none() && self.opens_refused.is_none()
+    }
+}
+
 /// What a refresh changed.
 #[derive(Debug, Default)]
 pub struct Changed {
@@ -67,6 +74,9 @@ pub struct Changed {
 /// How often a table is read again because it changed while marks were set from it. A host whose mounts change faster
 /// is looked at again at the next change anyway.
 const ATTEMPTS: usize = 5;
+
+/// How many hidden mounts are opened together, through one copy of the namespace: each needs a descriptor.
+const TOGETHER: usize = 256;
 
 impl Marks {
     /// No marks, and nothing to watch yet: [`Marks::watch`] says what, [`Marks::refresh`] sets them.
@@ -195,11 +205,13 @@ impl Marks {
             settings: self.settings,
         };
         let next = plan::plan(&inputs, Some(&self.plan));
-        let mut wanted = Vec::new();
+        let well: HashSet<MarkKey> =
+            self.held.iter().filter(|held| held.is_in_force()).map(|held| key(&held.mark)).collect();
+        let (mut wanted, mut gone) = (Vec::new(), HashSet::new());
         for change in plan::changes(&self.plan, &next) {
             match change {
                 Change::Add(mark) | Change::Renew(mark) => wanted.push(mark),
-                Change::Keep(mark) if self.renewed || self.is_refused(&mark) => wanted.push(mark),
+                Change::Keep(mark) if self.renewed || !well.contains(&key(&mark)) => wanted.push(mark),
                 Change::Keep(_) => {}
                 Change::Remove(mark) => {
                     if let Ok(found) = self.view.open(&mark, table) {
@@ -208,25 +220,33 @@ impl Marks {
                             let _removed = group.unmark(kind(&mark), &place::path_of(&found));
                         }
                     }
-                    self.forget(&mark, changed);
+                    gone.insert(key(&mark));
+                    changed.dropped.push(mark);
                 }
-                Change::Gone(mark) => self.forget(&mark, changed),
+                Change::Gone(mark) => {
+                    gone.insert(key(&mark));
+                    changed.dropped.push(mark);
+                }
             }
         }
+        self.held.retain(|held| !gone.contains(&key(&held.mark)));
         put_in_force(next.scope.clone());
         self.plan = next;
         let mut steady = true;
-        for mark in wanted {
-            steady &= self.place(mark, table, changed);
+        // What can be reached comes first: somebody may be about to execute from it.
+        let (hidden, plain): (Vec<Mark>, Vec<Mark>) = wanted.into_iter().partition(|mark| mark.covered);
+        for mark in plain {
+            let found = self.view.open(&mark, table);
+            steady &= self.place(mark, found, changed);
+        }
+        for some in hidden.chunks(TOGETHER) {
+            let found = self.view.open_hidden(&some.iter().collect::<Vec<_>>(), table);
+            for (mark, found) in some.iter().zip(found) {
+                steady &= self.place(mark.clone(), found, changed);
+            }
         }
         self.renewed = false;
         steady
-    }
-
-    /// True where the kernel refused this mark the last time, or it was never placed.
-    fn is_refused(&self, mark: &Mark) -> bool {
-        let held = self.held.iter().find(|held| is_same(&held.mark, mark));
-        held.is_none_or(|held| held.refused.is_some() || held.opens_refused.is_some())
     }
 
     /// The plan in force: left-out directories are told from it.
@@ -252,17 +272,17 @@ impl Marks {
         self.group.unmark_all().and(opens)
     }
 
-    /// Sets a mark. False: what the table shows is not there any more.
-    fn place(&mut self, mark: Mark, table: &MountTable, changed: &mut Changed) -> bool {
+    /// Sets a mark on what was opened for it. False: what the table shows is not there any more.
+    fn place(&mut self, mark: Mark, found: io::Result<OwnedFd>, changed: &mut Changed) -> bool {
         let opens = self.opens.as_ref().filter(|_| !mark.whole_filesystem_shared);
         let mut opens_refused = None;
-        let result = self.view.open(&mark, table).and_then(|found: OwnedFd| {
+        let result = found.and_then(|found| {
             let path = place::path_of(&found);
             opens_refused = opens.and_then(|opens| opens.mark(kind(&mark), Path::new(&path)).err());
             self.group.mark(kind(&mark), Path::new(&path))
         });
         let stale = matches!(&result, Err(error) if is_stale(error));
-        let known = self.held.iter_mut().find(|held| is_same(&held.mark, &mark));
+        let known = self.held.iter_mut().find(|held| key(&held.mark) == key(&mark));
         let refused = result.err();
         match (known, refused) {
             (Some(held), refused) => {
@@ -285,11 +305,6 @@ impl Marks {
         }
         !stale
     }
-
-    fn forget(&mut self, mark: &Mark, changed: &mut Changed) {
-        self.held.retain(|held| !is_same(&held.mark, mark));
-        changed.dropped.push(mark.clone());
-    }
 }
 
 fn kind(mark: &Mark) -> notify::MarkKind {
@@ -299,12 +314,13 @@ fn kind(mark: &Mark) -> notify::MarkKind {
     }
 }
 
-/// The same mark, whatever path leads to it at the moment.
-fn is_same(one: &Mark, other: &Mark) -> bool {
-    one.kind == other.kind
-        && one.device == other.device
-        && one.superblock == other.superblock
-        && (one.kind == plan::MarkKind::Filesystem || one.mount_id == other.mount_id)
+/// What makes two marks the same, whatever path leads to them at the moment: the superblock, and the mount where the mark
+/// is one of a mount.
+type MarkKey = (Device, u64, Option<u32>);
+
+fn key(mark: &Mark) -> MarkKey {
+    let mount = (mark.kind == plan::MarkKind::Mount).then_some(mark.mount_id);
+    (mark.device, mark.superblock, mount)
 }
 
 /// Something else is at the mark's path by now, or nothing.

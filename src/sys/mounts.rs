@@ -15,7 +15,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The two ids of a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,16 +153,28 @@ pub fn open_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
     Ok(openat2(root, path, how)?)
 }
 
-/// Opens what is mounted at `path` under the mounts that hide it: in a mount namespace of its own that lasts as long as
-/// this call, it takes away the mounts at `hiding`, one by one. Nothing changes for anybody else. The descriptor (O_PATH)
-/// leads to a copy of the mount: the superblock is the true one, the mount is not. `device` is the st_dev that must be
-/// found there. Needs CAP_SYS_ADMIN; EINVAL where `/` is no mount.
-pub fn open_hidden(path: &Path, hiding: &[PathBuf], device: u64) -> io::Result<OwnedFd> {
+/// One step in a copy of our mount namespace.
+#[derive(Clone, Copy, Debug)]
+pub enum Uncover<'a> {
+    /// Unmount what is here, with what stands on it.
+    Unmount(&'a Path),
+    /// Open (O_PATH) what is here by now; its st_dev must be this one, else ESTALE.
+    Open(&'a Path, u64),
+}
+
+/// Opens mounts under those that hide them: makes the steps in a mount namespace that lasts as long as this call. Nothing
+/// changes for anybody else. The descriptors, in the order of the steps, lead to copies of the mounts: the superblock is
+/// the true one, the mount is not. Needs CAP_SYS_ADMIN; EINVAL where `/` is no mount.
+pub fn uncover(steps: &[Uncover<'_>]) -> io::Result<Vec<io::Result<OwnedFd>>> {
     std::thread::scope(|scope| {
-        scope
-            .spawn(|| uncover(path, hiding, device))
-            .join()
-            .unwrap_or_else(|_| Err(io::Error::from_raw_os_error(libc::ECHILD)))
+        let copy = scope.spawn(|| {
+            nix::sched::unshare(CloneFlags::CLONE_NEWNS)?;
+            // Until this has succeeded, an unmount would spread to the namespace we came from.
+            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
+            Ok(steps.iter().filter_map(make).collect())
+        });
+        copy.join().unwrap_or_else(|_| Err(io::Error::from_raw_os_error(libc::ECHILD)))
     })
 }
 
@@ -232,18 +244,19 @@ pub fn read_all_away(fd: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-fn uncover(path: &Path, hiding: &[PathBuf], device: u64) -> io::Result<OwnedFd> {
-    nix::sched::unshare(CloneFlags::CLONE_NEWNS)?;
-    // Until this has succeeded, an unmount would spread to the namespace we came from.
-    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
-    for point in hiding {
-        nix::mount::umount2(point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
-    }
-    let found = open_path(path)?;
-    match device_of(found.as_fd())? == device {
-        true => Ok(found),
-        false => Err(io::Error::from_raw_os_error(libc::ESTALE)),
+fn make(step: &Uncover<'_>) -> Option<io::Result<OwnedFd>> {
+    match step {
+        Uncover::Unmount(point) => {
+            // What still stands in the way is found out at the next `Open`.
+            let _gone = nix::mount::umount2(*point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
+            None
+        }
+        Uncover::Open(path, device) => {
+            Some(open_path(path).and_then(|found| match device_of(found.as_fd())? == *device {
+                true => Ok(found),
+                false => Err(io::Error::from_raw_os_error(libc::ESTALE)),
+            }))
+        }
     }
 }
 

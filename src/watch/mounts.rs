@@ -6,8 +6,12 @@
 
 #![forbid(unsafe_code)]
 
+mod uncover;
+
+pub use uncover::Step;
+
 use crate::event::Device;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +56,11 @@ pub struct MountTable {
     mounts: Vec<Mount>,
     skipped: Vec<Vec<u8>>,
     skipped_count: usize,
+    ids: HashMap<u32, usize>,
     children: HashMap<u32, HashMap<Vec<u8>, usize>>,
     tops: HashMap<Vec<u8>, usize>,
+    /// The ids of those that their own path leads to.
+    seen: HashSet<u32>,
 }
 
 impl MountTable {
@@ -104,7 +111,7 @@ impl MountTable {
     /// The mount with this recycled id.
     #[must_use]
     pub fn by_id(&self, id: u32) -> Option<&Mount> {
-        self.mounts.iter().find(|mount| mount.id == id)
+        self.ids.get(&id).and_then(|index| self.mounts.get(*index))
     }
 
     /// The mount that an absolute path without links leads to: the topmost one where several are stacked. `None`
@@ -131,36 +138,7 @@ impl MountTable {
     /// removed.
     #[must_use]
     pub fn is_visible(&self, mount: &Mount) -> bool {
-        self.visible(&mount.point).is_some_and(|seen| seen.id == mount.id)
-    }
-
-    /// Where to unmount, one after the other, until the mount's own path leads to it. `None` where that would not help:
-    /// its directory was removed, or the table is not a tree.
-    #[must_use]
-    pub fn hiding(&self, mount: &Mount) -> Option<Vec<std::path::PathBuf>> {
-        use std::os::unix::ffi::OsStrExt as _;
-        let mut chain = vec![mount.id];
-        let mut at = mount;
-        while let Some(parent) = self.by_id(at.parent).filter(|parent| !chain.contains(&parent.id)) {
-            chain.push(parent.id);
-            at = parent;
-        }
-        let mut rest = self.clone();
-        let mut points = Vec::new();
-        while let Some(obstacle) = rest.obstacle(&mount.point, &chain) {
-            points.push(std::path::PathBuf::from(std::ffi::OsStr::from_bytes(&obstacle.point)));
-            let mut gone = std::collections::HashSet::from([obstacle.id]);
-            // What stands on it goes with it. Parents can stand behind their children in the table.
-            while rest.mounts.iter().any(|other| gone.contains(&other.parent) && gone.insert(other.id)) {}
-            rest.mounts.retain(|other| !gone.contains(&other.id));
-            rest.connect();
-        }
-        rest.is_visible(mount).then_some(points)
-    }
-
-    /// The first mount on the way to `path` that is not in `chain`.
-    fn obstacle(&self, path: &[u8], chain: &[u32]) -> Option<&Mount> {
-        prefixes(path).filter_map(|prefix| self.visible(prefix)).find(|mount| !chain.contains(&mount.id))
+        self.seen.contains(&mount.id)
     }
 
     fn step(&self, at: Option<usize>, prefix: &[u8]) -> Option<usize> {
@@ -178,16 +156,23 @@ impl MountTable {
     }
 
     fn connect(&mut self) {
-        self.children.clear();
-        self.tops.clear();
-        let known: std::collections::HashSet<u32> = self.mounts.iter().map(|mount| mount.id).collect();
+        // Of several with one id, as foreign text can have them, the first counts.
+        for (index, mount) in self.mounts.iter().enumerate().rev() {
+            self.ids.insert(mount.id, index);
+        }
         for (index, mount) in self.mounts.iter().enumerate() {
-            if mount.parent != mount.id && known.contains(&mount.parent) {
+            if mount.parent != mount.id && self.ids.contains_key(&mount.parent) {
                 self.children.entry(mount.parent).or_default().insert(mount.point.clone(), index);
             } else {
                 self.tops.entry(mount.point.clone()).or_insert(index);
             }
         }
+        // Once for each path: a stack of mounts on one path would else be climbed once for each of them.
+        let points: HashSet<&[u8]> = self.mounts.iter().map(|mount| mount.point.as_slice()).collect();
+        let seen = points.into_iter().filter_map(|point| {
+            self.visible(point).filter(|mount| mount.point == point).map(|mount| mount.id)
+        });
+        self.seen = seen.collect();
     }
 }
 

@@ -7,12 +7,16 @@
 //! is opened, so what was opened is compared with what was planned. May not place marks: it hands out descriptors, and
 //! `/proc/self/fd/N` is the path to mark. Called by the daemon.
 
-use super::mounts::{MountTable, UniqueId};
+use super::mounts::{MountTable, Step, UniqueId};
 use super::plan::{Mark, MarkKind};
 use crate::event::Device;
 use crate::sys;
+use crate::sys::mounts::Uncover;
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// A mount namespace, by a process in it.
@@ -54,14 +58,12 @@ impl View {
         Ok(MountTable::parse(&std::fs::read(self.mountinfo())?).with_unique_ids(&ids))
     }
 
-    /// Opens (O_PATH) what a mark is for. ESTALE: something else is there now, so the table is to be read again. A hidden
-    /// mount is opened through a short-lived copy of our own namespace, which needs CAP_SYS_ADMIN, unshare(2), mount(2)
-    /// and umount2(2); where another one is looked at, and ours does not have that filesystem, EXDEV.
+    /// Opens (O_PATH) what a mark is for. ESTALE: something else is there now, so the table is to be read again. Hidden
+    /// ones: see [`View::open_hidden`], which is cheaper for many.
     pub fn open(&self, mark: &Mark, table: &MountTable) -> io::Result<OwnedFd> {
-        match (mark.covered, self.own) {
-            (false, _) => {}
-            (true, true) => return open_hidden(mark, table),
-            (true, false) => return open_copy(mark),
+        if mark.covered {
+            let gone = || Err(io::Error::from_raw_os_error(libc::ESTALE));
+            return self.open_hidden(&[mark], table).pop().unwrap_or_else(gone);
         }
         let found = if self.own {
             sys::mounts::open_path(&mark.path)?
@@ -73,6 +75,32 @@ impl View {
             true => Ok(found),
             false => Err(io::Error::from_raw_os_error(libc::ESTALE)),
         }
+    }
+
+    /// Opens what several marks of whole filesystems are for, where other mounts hide them; one answer for each, in their
+    /// order. Goes through a short-lived copy of our own namespace, which needs CAP_SYS_ADMIN, unshare(2), mount(2) and
+    /// umount2(2); where another one is looked at, and ours does not have that filesystem, EXDEV. So with single mounts:
+    /// a copy of the mount is not the mount.
+    pub fn open_hidden(&self, marks: &[&Mark], table: &MountTable) -> Vec<io::Result<OwnedFd>> {
+        if self.own {
+            return open_covered(marks, table);
+        }
+        // What another namespace hides, through our own: for a mark of the whole filesystem every way to it is as good.
+        let own = Self::own();
+        match own.table() {
+            Ok(table) => marks.iter().map(|mark| own.open_copy(mark, &table)).collect(),
+            Err(error) => marks.iter().map(|_| Err(again(&error))).collect(),
+        }
+    }
+
+    fn open_copy(&self, mark: &Mark, table: &MountTable) -> io::Result<OwnedFd> {
+        let mut copies = table.mounts().iter().filter(|mount| mount.device == mark.device);
+        let copy = copies.clone().find(|mount| table.is_visible(mount)).or_else(|| copies.next());
+        let Some(copy) = copy.filter(|_| mark.kind == MarkKind::Filesystem) else {
+            return Err(io::Error::from_raw_os_error(libc::EXDEV));
+        };
+        let covered = !table.is_visible(copy);
+        self.open(&Mark { covered, ..Mark::of(mark.kind, copy, mark.superblock) }, table)
     }
 
     pub(super) fn mountinfo(&self) -> PathBuf {
@@ -103,28 +131,43 @@ impl View {
     }
 }
 
-fn open_hidden(mark: &Mark, table: &MountTable) -> io::Result<OwnedFd> {
-    if mark.kind == MarkKind::Mount {
-        return Err(io::Error::from_raw_os_error(libc::EXDEV));
-    }
-    let stale = || io::Error::from_raw_os_error(libc::ESTALE);
-    let mount = table.by_id(mark.mount_id).ok_or_else(stale)?;
-    let hiding = table.hiding(mount).ok_or_else(stale)?;
-    let device = libc::makedev(mark.device.major, mark.device.minor);
-    sys::mounts::open_hidden(&mark.path, &hiding, device)
+fn open_covered(marks: &[&Mark], table: &MountTable) -> Vec<io::Result<OwnedFd>> {
+    let hidden: Vec<_> = marks
+        .iter()
+        .filter(|mark| mark.kind == MarkKind::Filesystem)
+        .filter_map(|mark| table.by_id(mark.mount_id))
+        .collect();
+    let steps = table.uncovering(&hidden);
+    let reached = steps.iter().filter_map(|step| match step {
+        Step::Reach(mount) => Some(mount.id),
+        Step::Unmount(_) => None,
+    });
+    let calls: Vec<_> = steps
+        .iter()
+        .map(|step| match step {
+            Step::Unmount(point) => Uncover::Unmount(at(point)),
+            Step::Reach(mount) => {
+                Uncover::Open(at(&mount.point), libc::makedev(mount.device.major, mount.device.minor))
+            }
+        })
+        .collect();
+    let mut opened: HashMap<u32, io::Result<OwnedFd>> = match sys::mounts::uncover(&calls) {
+        Ok(opened) => reached.zip(opened).collect(),
+        Err(error) => reached.map(|id| (id, Err(again(&error)))).collect(),
+    };
+    let none = |mark: &Mark| match mark.kind {
+        MarkKind::Mount => Err(io::Error::from_raw_os_error(libc::EXDEV)),
+        MarkKind::Filesystem => Err(io::Error::from_raw_os_error(libc::ESTALE)),
+    };
+    marks.iter().map(|mark| opened.remove(&mark.mount_id).unwrap_or_else(|| none(mark))).collect()
 }
 
-/// What another namespace hides, through our own: for a mark of the whole filesystem every way to it is as good.
-fn open_copy(mark: &Mark) -> io::Result<OwnedFd> {
-    let own = View::own();
-    let table = own.table()?;
-    let mut copies = table.mounts().iter().filter(|mount| mount.device == mark.device);
-    let copy = copies.clone().find(|mount| table.is_visible(mount)).or_else(|| copies.next());
-    let Some(copy) = copy.filter(|_| mark.kind == MarkKind::Filesystem) else {
-        return Err(io::Error::from_raw_os_error(libc::EXDEV));
-    };
-    let mark = Mark { covered: !table.is_visible(copy), ..Mark::of(mark.kind, copy, mark.superblock) };
-    own.open(&mark, &table)
+fn again(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| io::Error::from(error.kind()), io::Error::from_raw_os_error)
+}
+
+fn at(point: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(point))
 }
 
 /// The path through which the kernel marks what a descriptor stands for.

@@ -165,10 +165,40 @@ fn what_hides_a_mount_is_named_in_the_order_in_which_it_must_go() {
     ]
     .concat();
     let table = table(&text);
-    let hiding = |id| table.hiding(table.by_id(id).unwrap());
-    let paths = |texts: &[&str]| Some(texts.iter().map(std::path::PathBuf::from).collect::<Vec<_>>());
-    assert_eq!(hiding(25), paths(&["/dev/shm"]));
-    assert_eq!(hiding(31), paths(&["/dev/shm", "/dev/shm/sub"]));
-    assert_eq!(hiding(32), paths(&["/dev/shm"]));
-    assert_eq!(hiding(33), paths(&[]));
+    let steps = |ids: &[u32]| {
+        let hidden: Vec<_> = ids.iter().map(|id| table.by_id(*id).unwrap()).collect();
+        let steps = table.uncovering(&hidden).into_iter().map(|step| match step {
+            Step::Unmount(point) => format!("unmount {}", String::from_utf8_lossy(point)),
+            Step::Reach(mount) => format!("reach {}", mount.id),
+        });
+        steps.collect::<Vec<_>>()
+    };
+    assert_eq!(steps(&[25]), ["unmount /dev/shm", "reach 25"]);
+    assert_eq!(steps(&[31]), ["unmount /dev/shm", "unmount /dev/shm/sub", "reach 31"]);
+    assert_eq!(steps(&[32]), ["unmount /dev/shm", "reach 32"]);
+    assert_eq!(steps(&[33]), ["reach 33"]);
+    // Each once, and what would be taken away with an obstacle before it is.
+    assert_eq!(
+        steps(&[31, 25, 33, 32]),
+        ["reach 33", "unmount /dev/shm", "reach 32", "unmount /dev/shm/sub", "reach 31", "reach 25"]
+    );
+    assert_eq!(steps(&[25, 25]), ["unmount /dev/shm", "reach 25"]);
+}
+
+/// A stack of thousands is climbed once, not once for each of its mounts.
+#[test]
+fn a_high_stack_of_mounts_is_uncovered_from_its_top() {
+    let mut text = b"1 0 0:1 / / rw - ext4 d rw\n".to_vec();
+    for id in 2..=3000 {
+        text.extend(format!("{id} {} 0:{id} / /run/x rw - tmpfs t rw\n", id - 1).bytes());
+    }
+    let table = table(&text);
+    let hidden: Vec<_> = (2..3000).map(|id| table.by_id(id).unwrap()).collect();
+    assert!(hidden.iter().all(|mount| !table.is_visible(mount)));
+    assert!(table.is_visible(table.by_id(3000).unwrap()));
+    let steps = table.uncovering(&hidden);
+    assert_eq!(steps.len(), 2 * hidden.len());
+    assert_eq!(steps.first(), Some(&Step::Unmount(b"/run/x")));
+    assert_eq!(steps.get(1), Some(&Step::Reach(table.by_id(2999).unwrap())));
+    assert_eq!(steps.last(), Some(&Step::Reach(table.by_id(2).unwrap())));
 }
