@@ -10,6 +10,8 @@
     reason = "most of these system calls have no binding; each runs alone in a process of its own"
 )]
 
+mod rare;
+
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -44,6 +46,9 @@ pub fn play(steps: &[&str]) {
 type Done = Result<(), Box<dyn std::error::Error>>;
 
 fn take(words: &[&str]) -> Done {
+    if let Some(done) = rare::take(words) {
+        return done;
+    }
     match *words {
         ["unshare", flags] => unshare(flags)?,
         ["unshare", flags, "wide"] => unshare_wide(flags)?,
@@ -232,6 +237,7 @@ fn execute(words: &[&str]) {
     let result = match *words {
         ["exec", path] => execve(path),
         ["execat", fd, path] => execveat(fd, path, 0),
+        ["execat", fd, path, "nofollow"] => execveat(fd, path, libc::AT_SYMLINK_NOFOLLOW),
         ["fexec", fd] => execveat(fd, "", libc::AT_EMPTY_PATH),
         ["check", path] => execveat("-100", path, AT_EXECVE_CHECK),
         ["checkfd", fd] => execveat(fd, "", AT_EXECVE_CHECK | libc::AT_EMPTY_PATH),
@@ -249,7 +255,7 @@ fn execute(words: &[&str]) {
         ["mapfile", path] => execve(&map_file(path)),
         ["sysv"] => execve(&map_sysv()),
         ["anonymous"] => execve(&map_anonymous()),
-        _ => panic!("no such step: {words:?}"),
+        _ => rare::execute(words).unwrap_or_else(|| panic!("no such step: {words:?}")),
     };
     match result {
         // Only a check returns with success.

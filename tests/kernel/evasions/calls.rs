@@ -130,3 +130,16 @@ fn the_tools_that_start_others() {
         }
     });
 }
+
+#[test]
+fn a_child_born_in_another_control_group() {
+    denied(
+        "program /dev/shm/evil/x
+         unshare m
+         mount cgroup2 none /mnt
+         wait
+         clone3 /dev/shm/evil/x cgroup /mnt",
+        NAME,
+        NAME,
+    );
+}

@@ -185,3 +185,61 @@ fn a_program_that_is_already_running_starts_itself_again() {
         NAME,
     );
 }
+
+#[test]
+fn a_chain_of_scripts_that_ends_in_the_directory() {
+    denied(
+        "interpreter /dev/shm/evil/x
+         unshare m
+         mount tmpfs none /srv
+         script /srv/one /dev/shm/evil/x
+         script /srv/two /srv/one
+         script /srv/three /srv/two
+         exec /srv/three",
+        NAME,
+        NAME,
+    );
+}
+
+#[test]
+fn an_interpreter_named_by_a_relative_path() {
+    denied(
+        "interpreter /dev/shm/evil/x
+         unshare m
+         mount tmpfs none /srv
+         script /srv/script ./x
+         cd /dev/shm/evil
+         exec /srv/script",
+        NAME,
+        NAME,
+    );
+}
+
+#[test]
+fn an_interpreter_named_by_a_descriptor() {
+    denied(
+        "interpreter /dev/shm/evil/x
+         unshare m
+         mount tmpfs none /srv
+         script /srv/script /proc/self/fd/50
+         open 50 /dev/shm/evil/x
+         rm /dev/shm/evil/x
+         exec /srv/script",
+        NAME,
+        "/dev/shm/evil/x (deleted)",
+    );
+}
+
+#[test]
+fn a_dynamic_linker_named_by_a_relative_path() {
+    denied(
+        "interpreter /dev/shm/evil/x
+         unshare m
+         mount tmpfs none /srv
+         interpreted /srv/program evil/x
+         cd /dev/shm
+         exec /srv/program",
+        NAME,
+        NAME,
+    );
+}

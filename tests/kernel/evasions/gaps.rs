@@ -137,3 +137,98 @@ fn a_file_that_is_put_through_by_a_process() {
          exec /mnt/x",
     );
 }
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn code_that_a_process_reads_and_runs_by_itself() {
+    runs("mkdir /dev/shm/evil\n code /dev/shm/evil/x\n wait\n jump /dev/shm/evil/x");
+}
+
+#[test]
+fn a_file_that_the_dynamic_linker_is_given_where_nobody_asks_about_loads() {
+    runs(
+        "copy /bin/true /dev/shm/x\n wait\n sh for l in /lib64/ld-linux-*.so.* /lib/ld-linux-*.so.*; do [ -e $l ] && exec $l /dev/shm/x; done; exit 1",
+    );
+}
+
+#[test]
+fn a_script_that_an_interpreter_is_given_where_nobody_asks_about_interpreters() {
+    runs("text /dev/shm/x exit 0\n wait\n sh sh /dev/shm/x");
+}
+
+#[test]
+fn a_script_that_a_shell_reads_in() {
+    runs("text /dev/shm/x exit 0\n wait\n sh . /dev/shm/x; exit 1");
+}
+
+#[test]
+fn a_handler_of_a_file_format_that_takes_the_rights_of_a_set_uid_root_file_elsewhere() {
+    runs(
+        "interpreter /dev/shm/evil/x
+         unshare m
+         mount tmpfs none /srv
+         unshare Um wide
+         mkdir /srv/misc
+         mount binfmt_misc none /srv/misc
+         write /srv/misc/register :shmguard:M::SHMGUARD::/dev/shm/evil/x:C
+         text /srv/file SHMGUARD
+         chmod 4755 /srv/file
+         user 65534
+         exec /srv/file",
+    );
+}
+
+#[test]
+fn a_disk_image_that_lies_elsewhere_mounted_at_it_in_another_namespace() {
+    if !super::has("mkfs.ext4") {
+        return;
+    }
+    runs(
+        "unshare m
+         mount tmpfs none /srv
+         image /srv/image
+         run mkfs.ext4 -q -F /srv/image
+         loop 50 /srv/image
+         mountloop 50 ext4 /dev/shm
+         program /dev/shm/x
+         exec /dev/shm/x",
+    );
+}
+
+#[test]
+fn content_that_changes_while_the_guard_looks() {
+    use nix::sys::signal::Signal;
+    bed(|bed| {
+        let (good, excepted) = (bed.program(bed.path("good")), bed.program("/run/docker/x"));
+        let guard = bed.prevent();
+        guard.signal(Signal::SIGSTOP);
+        let waits = std::thread::spawn(move || crate::bed::exec(excepted));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        // Longer, so that it is another content for sure; what runs is what is there after the answer.
+        std::fs::write("/run/docker/x", b"#!/bin/sh\nexit 7\n").unwrap();
+        guard.signal(Signal::SIGCONT);
+        assert_eq!(waits.join().unwrap(), Exec::Ran(7));
+        drop(good);
+    });
+}
+
+/// Nobody can look into it through /proc until somebody is in it.
+#[test]
+fn a_namespace_in_which_nobody_is_until_something_is_executed_there() {
+    use std::process::Command;
+    bed(|bed| {
+        std::fs::write("/run/namespace", "").unwrap();
+        let furnish = "mount -t tmpfs none /dev/shm && cp /bin/true /dev/shm/x";
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount=/run/namespace", "sh", "-c", furnish]);
+        assert_eq!(crate::bed::end_of(&mut unshare), Exec::Ran(0));
+        let enter = || {
+            let mut nsenter = Command::new("nsenter");
+            crate::bed::end_of(nsenter.args(["--mount=/run/namespace", "/dev/shm/x"]))
+        };
+        assert_eq!(enter(), Exec::Ran(0), "does not work without a guard");
+        let _guard = bed.guard_with("mode = \"prevent\"\n", "containers = true\n");
+        std::thread::sleep(std::time::Duration::from_millis(1200));
+        assert_eq!(enter(), Exec::Ran(0), "closed");
+    });
+}

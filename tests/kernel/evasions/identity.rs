@@ -233,3 +233,37 @@ fn capabilities_in_a_child_user_namespace_are_none_of_the_host_s() {
 fn an_unprivileged_user_s_program_is_allowed() {
     allowed("program /dev/shm/evil/x\n user 65534\n exec /dev/shm/evil/x", "65534");
 }
+
+#[test]
+fn inheritable_capabilities_of_caller_and_file_together() {
+    denied(
+        "program /dev/shm/evil/x
+         capabilities /dev/shm/evil/x 21 inheritable
+         user 65534 inheritable 21
+         exec /dev/shm/evil/x",
+        NAME,
+        NAME,
+    );
+}
+
+#[test]
+fn file_capabilities_that_name_the_root_of_the_host() {
+    denied(
+        "program /dev/shm/evil/x
+         capabilities /dev/shm/evil/x 13 root=0
+         user 65534
+         exec /dev/shm/evil/x",
+        NAME,
+        NAME,
+    );
+}
+
+#[test]
+fn capabilities_that_a_change_of_user_left_end_with_the_exec() {
+    allowed("program /dev/shm/evil/x\n nofixup\n uid 1000 1000 1000\n exec /dev/shm/evil/x", "1000");
+}
+
+#[test]
+fn a_set_gid_root_file_is_no_root() {
+    allowed("program /dev/shm/evil/x 2755\n user 65534\n exec /dev/shm/evil/x", "65534");
+}

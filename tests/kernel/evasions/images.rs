@@ -126,3 +126,80 @@ fn an_erofs_image_without_a_device() {
         "/mnt/x",
     );
 }
+
+#[test]
+fn an_image_at_an_offset_of_its_file() {
+    if !has("mkfs.ext4") {
+        return;
+    }
+    denied(
+        "try detach /mnt
+         image /dev/shm/image
+         run mkfs.ext4 -q -F -E offset=1048576 /dev/shm/image 6M
+         run mount -o loop,offset=1048576 /dev/shm/image /mnt
+         program /mnt/x
+         sleep 300
+         exec /mnt/x",
+        "/dev/shm/image/x",
+        "/mnt/x",
+    );
+}
+
+#[test]
+fn an_image_of_a_filesystem_of_another_age() {
+    if !has("mkfs.ext4") {
+        return;
+    }
+    denied(
+        "image /dev/shm/image
+         run mkfs.ext4 -q -F -t ext2 /dev/shm/image
+         loop 50 /dev/shm/image
+         mountloop 50 ext2 /mnt
+         program /mnt/x
+         sleep 300
+         exec /mnt/x",
+        "/dev/shm/image/x",
+        "/mnt/x",
+    );
+}
+
+#[test]
+fn an_xfs_image() {
+    if !has("mkfs.xfs") {
+        return;
+    }
+    denied(
+        "try detach /mnt
+         try detach /dev/shm/big
+         mkdir /dev/shm/big
+         mount tmpfs none /dev/shm/big size=512m
+         image /dev/shm/big/image 320
+         run mkfs.xfs -q -f /dev/shm/big/image
+         loop 50 /dev/shm/big/image
+         mountloop 50 xfs /mnt
+         program /mnt/x
+         sleep 300
+         exec /mnt/x",
+        "",
+        "/mnt/x",
+    );
+}
+
+#[test]
+fn an_erofs_image_on_a_device() {
+    if !has("mkfs.erofs") {
+        return;
+    }
+    denied(
+        "mount tmpfs none /srv
+         program /srv/root/x
+         rm -rf /dev/shm/image
+         run mkfs.erofs /dev/shm/image /srv/root
+         loop 50 /dev/shm/image
+         mountloop 50 erofs /mnt
+         sleep 300
+         exec /mnt/x",
+        "/dev/shm/image/x",
+        "/mnt/x",
+    );
+}

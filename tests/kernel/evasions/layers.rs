@@ -159,3 +159,54 @@ fn a_file_whose_attributes_lie_in_another_layer() {
         "",
     );
 }
+
+#[test]
+fn a_directory_that_was_renamed_in_an_overlay() {
+    denied(
+        "program /dev/shm/low/before/x
+         unshare m
+         mount tmpfs none /srv
+         mkdir /srv/up
+         mkdir /srv/work
+         mount overlay none /mnt lowerdir=/dev/shm/low,upperdir=/srv/up,workdir=/srv/work,redirect_dir=on
+         rename /mnt/before /mnt/after
+         exec /mnt/after/x",
+        "/dev/shm/low/before/x",
+        "",
+    );
+}
+
+#[test]
+fn a_layer_of_content_alone() {
+    denied(
+        "program /dev/shm/evil/x
+         unshare m
+         mount tmpfs none /srv
+         mkdir /srv/up
+         mkdir /srv/work
+         mount overlay none /mnt lowerdir=/dev/shm/evil,upperdir=/srv/up,workdir=/srv/work,metacopy=on,redirect_dir=on
+         chmod 711 /mnt/x
+         mkdir /mnt/sub
+         rename /mnt/x /mnt/sub/y
+         detach /mnt
+         mount overlay none /mnt lowerdir=/srv/up::/dev/shm/evil,metacopy=on,redirect_dir=follow
+         exec /mnt/sub/y",
+        NAME,
+        "",
+    );
+}
+
+#[test]
+fn the_upper_layer_of_an_overlay_that_is_never_written_out() {
+    denied(
+        "mkdir /dev/shm/up
+         mkdir /dev/shm/work
+         rm -rf /dev/shm/work/work
+         unshare m
+         mount overlay none /mnt lowerdir=/srv,upperdir=/dev/shm/up,workdir=/dev/shm/work,volatile
+         program /mnt/x
+         exec /mnt/x",
+        "/dev/shm/up/x",
+        "",
+    );
+}

@@ -424,3 +424,110 @@ fn a_working_directory_outside_the_root() {
         NAME,
     );
 }
+
+#[test]
+fn a_bind_onto_a_file_of_proc() {
+    denied(
+        "program /dev/shm/evil/x
+         unshare m
+         bind /dev/shm/evil/x /proc/{pid}/comm
+         exec /proc/self/comm",
+        NAME,
+        "",
+    );
+}
+
+#[test]
+fn a_bind_of_a_descriptor_s_name_in_proc() {
+    denied(
+        "program /dev/shm/evil/x
+         unshare m
+         open 50 /dev/shm/evil/x
+         touch /tmp/shmguard-evasion
+         bind /proc/self/fd/50 /tmp/shmguard-evasion
+         exec /tmp/shmguard-evasion",
+        NAME,
+        "/tmp/shmguard-evasion",
+    );
+}
+
+#[test]
+fn a_mount_whose_attributes_were_changed() {
+    denied(
+        "program /dev/shm/evil/x
+         unshare m
+         bind /dev/shm /dev/shm
+         attributes /dev/shm noexec -
+         attributes /dev/shm - noexec
+         exec /dev/shm/evil/x",
+        NAME,
+        NAME,
+    );
+}
+
+#[test]
+fn a_filesystem_that_was_remounted() {
+    denied(
+        "program /dev/shm/evil/x\n remount /dev/shm size=48m,huge=never\n exec /dev/shm/evil/x",
+        NAME,
+        NAME,
+    );
+}
+
+#[test]
+fn a_directory_bound_over_another_one_of_the_same_filesystem() {
+    denied(
+        "program /dev/shm/evil/x
+         mkdir /dev/shm/good
+         bind /dev/shm/evil /dev/shm/good
+         exec /dev/shm/good/x",
+        NAME,
+        "/dev/shm/good/x",
+    );
+}
+
+#[test]
+fn directories_that_changed_places_behind_a_bind() {
+    denied(
+        "rm -rf /dev/shm/evil
+         program /dev/shm/first/x
+         mkdir /dev/shm/evil
+         unshare m
+         bind /dev/shm/first /mnt
+         exchange /dev/shm/first /dev/shm/evil
+         exec /mnt/x",
+        NAME,
+        "/mnt/x",
+    );
+}
+
+#[test]
+fn a_mount_moved_over_the_root() {
+    denied(
+        "program /dev/shm/evil/x
+         unshare m
+         bind /dev/shm/evil /mnt
+         cd /mnt
+         move . /
+         chroot .
+         exec /x",
+        NAME,
+        "/x",
+    );
+}
+
+#[test]
+fn a_detached_tree_attached_in_another_namespace() {
+    denied(
+        "program /dev/shm/evil/x
+         other
+         unshare m
+         end
+         tree 50 /dev/shm/evil
+         enter {other} m
+         attach 50 /mnt
+         exec /mnt/x",
+        NAME,
+        "/mnt/x",
+    );
+}

@@ -282,3 +282,45 @@ fn a_disk_image_of_elsewhere_over_it() {
         "/dev/shm/x",
     );
 }
+
+#[test]
+fn a_bind_of_a_tmpfs_that_was_mounted_in_it() {
+    denied(
+        "mkdir /dev/shm/sub
+         mount tmpfs none /dev/shm/sub
+         bind /dev/shm/sub /mnt
+         program /mnt/x
+         sleep 300
+         exec /mnt/x",
+        "/dev/shm/sub/x",
+        "/mnt/x",
+    );
+}
+
+#[test]
+fn a_descriptor_from_before_its_filesystem_was_mounted_there() {
+    denied(
+        "fsmount 50 tmpfs
+         program /proc/self/fd/50/x
+         open 51 /proc/self/fd/50/x
+         mkdir /dev/shm/sub
+         attach 50 /dev/shm/sub
+         sleep 300
+         fexec 51",
+        "/dev/shm/sub/x",
+        "/dev/shm/sub/x",
+    );
+}
+
+#[test]
+fn a_tmpfs_of_huge_pages() {
+    denied(
+        "mkdir /dev/shm/sub
+         mount tmpfs none /dev/shm/sub huge=always
+         program /dev/shm/sub/x
+         sleep 300
+         exec /dev/shm/sub/x",
+        "/dev/shm/sub/x",
+        "/dev/shm/sub/x",
+    );
+}

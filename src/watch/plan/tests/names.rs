@@ -125,3 +125,15 @@ fn a_file_whose_mount_is_nowhere_is_outside_where_only_mounts_are_watched_and_in
     assert_eq!(placed(&second, disk, Cause::Unsupported), Placement::Outside);
     assert_eq!(placed(&second, disk, Cause::Gone), Placement::Outside);
 }
+
+/// Its marks see all of the filesystem, so what has none of the known names is none of ours. docs/limitations.md says so.
+#[test]
+fn a_part_of_a_larger_filesystem_that_is_bound_into_a_directory_and_then_renamed_is_outside_until_the_next_mount()
+ {
+    let bound = systemd_and("40 26 0:5 /outside /run/x rw - devtmpfs udev rw\n");
+    let plan = plan_of(&bound);
+    assert_eq!(names(&plan, device(5), "/outside/f"), ["/run/x/f", "/var/run/x/f"]);
+    assert!(names(&plan, device(5), "/renamed/f").is_empty());
+    let later = Host::debian().plan(&bound.replace("/outside", "/renamed"), Some(&plan));
+    assert!(names(&later, device(5), "/renamed/f").contains(&"/run/x/f".to_owned()));
+}
