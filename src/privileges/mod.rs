@@ -9,6 +9,7 @@
 
 mod calls;
 
+pub use crate::sys::tasks::become_alone;
 pub use calls::{confine_answering, confine_guard};
 
 use std::fmt;

@@ -1,6 +1,10 @@
-//! Questions about a task that have a system call of their own, cheaper than a file of /proc.
+//! Questions about a task that have a system call of their own, cheaper than a file of /proc; and what a single thread
+//! can do to itself, where libc does it to all.
 
-#![allow(unsafe_code, reason = "capget(2) and kcmp(2) have no binding in libc or nix")]
+#![allow(
+    unsafe_code,
+    reason = "capget(2) and kcmp(2) have no binding in libc or nix, setresuid(2) only one for all threads"
+)]
 
 use std::io;
 
@@ -38,6 +42,13 @@ pub fn share_memory(a: i32, b: i32) -> io::Result<bool> {
         return Err(io::Error::last_os_error());
     }
     Ok(order == 0)
+}
+
+/// Makes the calling thread, and no other of its process, run as this user.
+pub fn become_alone(uid: u32) -> io::Result<()> {
+    // SAFETY: setresuid takes integers only and touches no memory of ours.
+    let done = unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[repr(C)]

@@ -17,6 +17,8 @@ use nix::unistd::{Pid, mkdtemp};
 use serde_json::Value;
 
 use super::sequences::{End, Exec, Sequence, Step, tally};
+use super::ways::{self, Way};
+use super::{PLACE, WAY};
 use crate::cli::exit;
 
 /// The drill's own mounts, and its guard.
@@ -102,6 +104,37 @@ impl Stage {
         Ok(seen.into_iter().fold(Vec::new(), tally))
     }
 
+    /// Takes one way, in a process of its own, and tells what came of its exec; `None` and the reason where this kernel or
+    /// host lacks something that the way needs.
+    pub(super) fn take(&mut self, way: &Way) -> Result<Result<String, String>, StageError> {
+        let (place, this) = (self.directory.join("place"), Path::new("/proc/self/exe"));
+        for used in [Path::new("/dev/shm/drill"), &place] {
+            match fs::remove_dir_all(used) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(StageError::File(used.to_path_buf(), error));
+                }
+                Ok(()) | Err(_) => make_directory(used)?,
+            }
+        }
+        let mut command = command(this);
+        command.arg("drill").env(WAY, way.name).env(PLACE, &place).stdin(Stdio::null());
+        let ended = command.output().map_err(|error| StageError::File(this.to_path_buf(), error))?;
+        // A tmpfs of its own, where it made one.
+        let _detached = umount2(&place.join("elsewhere"), MntFlags::MNT_DETACH);
+        let said = String::from_utf8_lossy(&ended.stderr).trim().to_owned();
+        let status = ended.status.code().and_then(|code| u8::try_from(code).ok());
+        let recorded = self.new_records()?.iter().any(|record| says(record, way.record, way.end));
+        let ended = match (way.end, status) {
+            (_, Some(ways::UNAVAILABLE)) => return Ok(Err(said)),
+            (End::Denied, Some(ways::DENIED)) | (End::Allowed | End::Excepted, Some(ways::RAN)) => true,
+            (End::Denied, Some(ways::RAN)) | (End::Allowed | End::Excepted, Some(ways::DENIED)) => false,
+            (End::Denied | End::Allowed | End::Excepted, _) => {
+                return Ok(Ok(format!("NOT ANSWERED: {said}")));
+            }
+        };
+        Ok(Ok(way.end.words(ended, recorded)))
+    }
+
     /// Ends the guard. Removes the records, or returns their path.
     pub(super) fn end(mut self, keep: bool) -> Result<Option<PathBuf>, StageError> {
         signal(&self.guard, Signal::SIGTERM);
@@ -139,7 +172,7 @@ impl Stage {
             (End::Denied, Ok(_)) | (End::Allowed | End::Excepted, Err(_)) => false,
         };
         // Read at once, without waiting: the record is promised to be there before the answer.
-        let recorded = self.new_records()?.iter().any(|record| says(record, exec));
+        let recorded = self.new_records()?.iter().any(|record| says(record, exec.name, exec.end));
         Ok(exec.end.words(ended, recorded))
     }
 
@@ -202,14 +235,16 @@ fn detach_all(path: &str) -> Result<(), Errno> {
     }
 }
 
-/// Whether this record is of this exec and says what should have come of it.
-fn says(record: &Value, exec: &Exec) -> bool {
-    let of_it = record.pointer("/process/executable").and_then(Value::as_str) == Some(exec.name);
+/// Whether this record is of an exec of the file with this name (of any, where that is empty) and says what should have
+/// come of it.
+fn says(record: &Value, name: &str, end: End) -> bool {
+    let executable = record.pointer("/process/executable").and_then(Value::as_str);
+    let of_it = name.is_empty() && executable.is_some() || executable == Some(name);
     let kinds = record.pointer("/event/type").and_then(Value::as_array);
     let has = |kind: &str| kinds.is_some_and(|kinds| kinds.iter().any(|known| known == kind));
     let excepted = record.pointer("/shmguard/excepted") == Some(&Value::Bool(true));
     of_it
-        && match exec.end {
+        && match end {
             End::Denied => has("denied"),
             End::Allowed => !has("denied") && !excepted && record.get("rule").is_none(),
             End::Excepted => !has("denied") && excepted,
@@ -240,7 +275,7 @@ fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
 }
 
 /// A program that ends at once and does nothing.
-fn stand_in() -> Option<PathBuf> {
+pub(super) fn stand_in() -> Option<PathBuf> {
     ["/bin/true", "/usr/bin/true"].map(PathBuf::from).into_iter().find(|path| path.is_file())
 }
 
@@ -248,7 +283,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), StageError> {
     fs::write(path, bytes).map_err(|error| StageError::File(path.to_path_buf(), error))
 }
 
-fn make_directory(path: &Path) -> Result<(), StageError> {
+pub(super) fn make_directory(path: &Path) -> Result<(), StageError> {
     fs::create_dir_all(path).map_err(|error| StageError::File(path.to_path_buf(), error))
 }
 

@@ -119,11 +119,11 @@ fn the_collector_of_core_dumps() {
     bed(move |bed| {
         let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
         let _restored = Pattern(pattern.trim_end().to_owned());
-        drop(play(steps));
+        let _ended = play(steps);
         assert!(std::path::Path::new("/dev/shm/ran").exists(), "the collector did not run");
         std::fs::remove_file("/dev/shm/ran").unwrap();
         let guard = bed.prevent();
-        drop(play(steps));
+        let _ended = play(steps);
         check(&guard, 0, NAME, "");
         assert!(!std::path::Path::new("/dev/shm/ran").exists());
     });

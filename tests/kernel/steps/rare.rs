@@ -105,7 +105,7 @@ fn opened_by_ring(path: &str) -> Result<OwnedFd, Box<dyn std::error::Error>> {
     let halves = [u32::try_from(address & 0xFFFF_FFFF)?, u32::try_from(address >> 32)?];
     let write = |base: *mut u32, index: usize, value: u32| {
         // SAFETY: each index below lies in the first of the 4096 bytes that were mapped at `base`.
-        unsafe { base.add(index).write_volatile(value) };
+        unsafe { base.wrapping_add(index).write_volatile(value) };
     };
     // struct io_uring_sqe in u32: opcode 0, fd 1, addr 4, open_flags 7.
     write(entries, 0, OPENAT.into());
@@ -117,7 +117,7 @@ fn opened_by_ring(path: &str) -> Result<OwnedFd, Box<dyn std::error::Error>> {
     call(libc::SYS_io_uring_enter, &[number(ring.as_raw_fd()), 1, 1, 1, 0, 0])?;
     // struct io_uring_cqe: user_data, then the result.
     // SAFETY: the first completion lies in the mapping, and the call above has waited for it.
-    let result = unsafe { queue.add(at(20 + 5) + 2).read_volatile() }.cast_signed();
+    let result = unsafe { queue.wrapping_add(at(20 + 5) + 2).read_volatile() }.cast_signed();
     match usize::try_from(result) {
         Ok(raw) => Ok(owned(raw)),
         Err(_) => Err(std::io::Error::from_raw_os_error(-result).into()),
