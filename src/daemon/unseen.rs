@@ -192,7 +192,8 @@ impl Listener {
             return;
         };
         let file @ (device, _) = running.file();
-        let is_watched = self.shared.current.get().scope.contains(device);
+        let program_mount = running.mount();
+        let is_watched = self.shared.current.get().scope.contains(device, program_mount);
         if is_watched && (self.is_done(process, file) || self.was_seen(process, file)) {
             return;
         }
@@ -215,14 +216,7 @@ impl Listener {
             self.identifier.describe(&program.running, self.memory, &live.scope, deadline, &mut attempt);
         match whence {
             Whence::Outside => {}
-            Whence::Unmarkable(_) => self.report(program, attempt),
-            Whence::Watched => {
-                let process = program.running.process();
-                let file = attempt.object.file.known().map(|file| (file.device, file.inode));
-                if !file.is_some_and(|file| self.was_seen(process, file)) {
-                    self.report(program, attempt);
-                }
-            }
+            Whence::Unmarkable(_) | Whence::Watched => self.report(program, attempt),
             Whence::Elsewhere => {
                 self.look_for_script(&program);
                 self.ask_later(program, attempt);
@@ -250,7 +244,7 @@ impl Listener {
             let scope = Arc::clone(&self.shared.current.get().scope);
             let object = &mut attempt.object;
             let device = object.file.known().map(|file| file.device);
-            match device.filter(|device| scope.contains(*device)) {
+            match device.filter(|device| scope.contains(*device, program.running.mount())) {
                 Some(device) => {
                     if let_go > 0 {
                         self.lose(let_go, "more programs than are looked at ran from a new mount at once");
@@ -301,7 +295,8 @@ impl Listener {
     fn report(&mut self, program: Program, attempt: Box<Attempt>) {
         let Program { running, since, .. } = program;
         let (process, file) = (running.process(), running.file());
-        if self.is_done(process, file) {
+        let in_table = attempt.object.file.known().map_or(file, |file| (file.device, file.inode));
+        if self.is_done(process, file) || self.was_seen(process, in_table) {
             return;
         }
         self.done.push_back(Done { process, file, since });

@@ -110,7 +110,7 @@ impl Identifier {
         attempt.unseen = Some(Unseen::Unmarked);
         let placement = self.essential(running.process, running.file.as_fd(), scope, attempt);
         let device = attempt.object.file.known().map(|file| file.device);
-        if device.is_some_and(|device| scope.contains(device)) {
+        if device.is_some_and(|device| scope.contains(device, running.mount())) {
             return if placement == Placement::Outside { Whence::Outside } else { Whence::Watched };
         }
         // The mount is in no table that its process or we could see.

@@ -33,8 +33,9 @@ fn service(bed: &Bed, flags: &str, before: &str, after: &str) -> String {
         "mount --make-rshared /
          mkdir -p /srv/evil /srv/empty /dev/shm/sub; cp /bin/true /srv/evil/x; touch /dev/shm/file
          {before}
+         rm -f $BED/stderr
          INVOCATION_ID=1 unshare -m --propagation slave $GUARD run {flags} --config {} 2>$BED/stderr & guard=$!
-         for i in $(seq 100); do if grep -q ^ready $BED/stderr; then break; fi; sleep 0.1; done
+         for i in $(seq 300); do if grep -qs ^ready $BED/stderr; then break; fi; sleep 0.1; done
          {after}
          kill $guard; wait $guard",
         config.display()
@@ -107,7 +108,7 @@ fn a_guard_that_no_service_manager_started_guards_its_own_mounts() {
         let script = format!(
             "mount -t tmpfs none /dev/shm; cp /bin/true /dev/shm/x
              $GUARD run --config {} 2>$BED/stderr & guard=$!
-             for i in $(seq 100); do if grep -q ^ready $BED/stderr; then break; fi; sleep 0.1; done
+             for i in $(seq 300); do if grep -qs ^ready $BED/stderr; then break; fi; sleep 0.1; done
              ran /dev/shm/x
              kill $guard; wait $guard",
             config.display()

@@ -265,7 +265,7 @@ pub(super) struct Named {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     device: Device,
-    unique: Option<u64>,
+    pub(super) unique: Option<u64>,
     id: u32,
     parent: u32,
     root: Vec<u8>,
