@@ -229,6 +229,28 @@ fn a_disk_image_in_a_namespace_s_own_tmpfs() {
     );
 }
 
+/// Stays open: nobody can look into it through /proc until somebody is in it.
+#[test]
+fn a_namespace_in_which_nobody_is_until_something_is_executed_there() {
+    use std::process::Command;
+    bed(|bed| {
+        let token = token();
+        std::fs::write("/run/namespace", "").unwrap();
+        let furnish = format!("mount -t tmpfs none /dev/shm && cp /bin/true /dev/shm/{token}");
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount=/run/namespace", "sh", "-c", &furnish]);
+        assert_eq!(crate::bed::end_of(&mut unshare), Exec::Ran(0));
+        let enter = || {
+            let mut nsenter = Command::new("nsenter");
+            crate::bed::end_of(nsenter.args(["--mount=/run/namespace", &format!("/dev/shm/{token}")]))
+        };
+        assert_eq!(enter(), Exec::Ran(0), "does not work without a guard");
+        let _guard = guard(bed, &token);
+        std::thread::sleep(std::time::Duration::from_millis(1200));
+        assert_eq!(enter(), Exec::Ran(0), "closed");
+    });
+}
+
 /// What any user can mount at a watched directory of a namespace of their own.
 #[test]
 fn a_hostile_namespace_makes_the_guard_mark_nothing() {

@@ -211,24 +211,3 @@ fn content_that_changes_while_the_guard_looks() {
         drop(good);
     });
 }
-
-/// Nobody can look into it through /proc until somebody is in it.
-#[test]
-fn a_namespace_in_which_nobody_is_until_something_is_executed_there() {
-    use std::process::Command;
-    bed(|bed| {
-        std::fs::write("/run/namespace", "").unwrap();
-        let furnish = "mount -t tmpfs none /dev/shm && cp /bin/true /dev/shm/x";
-        let mut unshare = Command::new("unshare");
-        unshare.args(["--mount=/run/namespace", "sh", "-c", furnish]);
-        assert_eq!(crate::bed::end_of(&mut unshare), Exec::Ran(0));
-        let enter = || {
-            let mut nsenter = Command::new("nsenter");
-            crate::bed::end_of(nsenter.args(["--mount=/run/namespace", "/dev/shm/x"]))
-        };
-        assert_eq!(enter(), Exec::Ran(0), "does not work without a guard");
-        let _guard = bed.guard_with("mode = \"prevent\"\n", "containers = true\n");
-        std::thread::sleep(std::time::Duration::from_millis(1200));
-        assert_eq!(enter(), Exec::Ran(0), "closed");
-    });
-}
