@@ -7,6 +7,9 @@ use std::process::{Command, Stdio};
 
 use crate::bed::{Bed, bed, records_in};
 
+/// The unit's CapabilityBoundingSet=.
+const UNIT: &str = "-all,+sys_admin,+sys_ptrace,+dac_read_search,+audit_write,+sys_nice";
+
 /// Prints how a command ended.
 const RAN: &str = "ran() { status=0; \"$@\" 2>/dev/null || status=$?; echo $status; }";
 
@@ -34,7 +37,7 @@ fn service(bed: &Bed, flags: &str, before: &str, after: &str) -> String {
          mkdir -p /srv/evil /srv/empty /dev/shm/sub; cp /bin/true /srv/evil/x; touch /dev/shm/file
          {before}
          rm -f $BED/stderr
-         INVOCATION_ID=1 unshare -m --propagation slave $GUARD run {flags} --config {} 2>$BED/stderr & guard=$!
+         INVOCATION_ID=1 unshare -m --propagation slave setpriv --no-new-privs --bounding-set {UNIT} $GUARD run {flags} --config {} 2>$BED/stderr & guard=$!
          for i in $(seq 300); do if grep -qs ^ready $BED/stderr; then break; fi; sleep 0.1; done
          {after}
          kill $guard; wait $guard",
