@@ -195,6 +195,10 @@ fn opens_problems(keeper: &Keeper) -> Vec<Shortfall> {
     let some = held.filter_map(|held| {
         let path = shown(&held.mark.path);
         if held.mark.whole_filesystem_shared {
+            // A tmpfs at /dev, say: what lies there is hidden by what is mounted on the watched directory.
+            if !holds_watched(keeper.marks().plan(), &held.mark) {
+                return None;
+            }
             return Some(Shortfall {
                 what: format!(
                     "loads and interpreters are not looked at on {path}, which holds more than is watched"
@@ -209,6 +213,14 @@ fn opens_problems(keeper: &Keeper) -> Vec<Shortfall> {
         })
     });
     none.into_iter().chain(some).collect()
+}
+
+/// Whether a watched directory lies on this very filesystem.
+fn holds_watched(plan: &plan::Plan, mark: &plan::Mark) -> bool {
+    plan.coverage.iter().any(|one| match one.by {
+        plan::Covered::Mark(index) => plan.marks.get(index).is_some_and(|by| by.device == mark.device),
+        plan::Covered::LeftOut(_) => false,
+    })
 }
 
 fn marks(keeper: &Keeper) -> Vec<Mark> {

@@ -24,15 +24,7 @@ UNIT
     exit 0
 fi
 
-failed=0
-check() {
-    local what=$1
-    shift
-    if "$@"; then echo "ok    $what"; else
-        echo "FAIL  $what: $*"
-        failed=1
-    fi
-}
+. ./checks.sh
 when() { systemctl show -P "$2" "$1"; }
 
 check "it is active after a boot" systemctl --quiet is-active shmguard

@@ -1,0 +1,120 @@
+#!/bin/bash
+# Installs the package and tries each feature that is not on by default, in the unit as it is shipped. Run by
+# tests/system/boot; in a virtual machine (VM=1) all of it runs.
+set -uo pipefail
+cd /shmguard-test || exit 1
+. ./checks.sh
+
+records=/var/log/shmguard/events.ndjson
+configure() { # configure KEY...: prevention, and these keys of [watch]
+    {
+        echo 'mode = "prevent"'
+        echo '[watch]'
+        printf '%s\n' "$@"
+    } >/etc/shmguard/shmguard.toml
+    systemctl restart shmguard
+}
+recorded() { # recorded TEXT...: one record must hold all of them
+    local lines
+    lines=$(cat $records)
+    for text in "$@"; do lines=$(grep -F -- "$text" <<<"$lines"); done
+    test -n "$lines"
+}
+
+dpkg -i ./*.deb >/dev/null || exit 1
+cp /bin/true /dev/shm/program
+printf 'echo ran\n' >/dev/shm/script
+echo 'int main(void) { return 0; }' >/tmp/empty.c
+echo '__attribute__((constructor)) static void hello(void) {}' >/tmp/library.c
+cc -shared -fPIC -o /dev/shm/library.so /tmp/library.c
+loader=$(echo /lib64/ld-linux-*.so.2)
+
+echo "== as shipped"
+configure
+check "everything promised holds" shmguard status
+check "the reader has real-time priority" says 'scheduling  SCHED_FIFO 1' shmguard status
+if prlimit --rtprio=1:1 true 2>/dev/null; then
+    check "and leaves it while the host is calm" says 'SCHED_FIFO 1 while' shmguard status
+else
+    echo "SKIPPED: the reader leaves the real-time class; root has no CAP_SYS_RESOURCE here"
+fi
+check "the kernel's own loader runs it" "$loader" /dev/shm/program
+check "a denial" EPERM /dev/shm/program
+check "is recorded with arguments, parent and hash" \
+    recorded '"executable":"/dev/shm/program"' '"args":' '"parent":{' '"sha256":"'
+
+echo "== loaders"
+configure 'loaders = "deny"'
+check "everything promised holds" shmguard status
+refute "a program that ld.so is given does not run" "$loader" /dev/shm/program
+check "and is recorded" recorded '"action":"load"' '"executable":"/dev/shm/program"'
+check "a library is not preloaded" says 'cannot be preloaded' env LD_PRELOAD=/dev/shm/library.so /bin/true
+check "readers read" cmp /bin/true /dev/shm/program
+
+echo "== interpreters"
+configure 'interpreters = "deny"'
+check "everything promised holds" shmguard status
+refute "a script that sh is given does not run" sh /dev/shm/script
+check "and is recorded" recorded '"action":"interpret"' '/dev/shm/script'
+check "readers read" grep -q ran /dev/shm/script
+
+echo "== containers"
+configure 'containers = true'
+# As a container has it: a mount namespace of its own, its own tmpfs, and a program that is run from it a while later.
+cat >container <<'SCRIPT'
+mount --make-rprivate / && mount -t tmpfs tmpfs /dev/shm && cp /bin/true /dev/shm/inside && sleep 3 && /dev/shm/inside
+SCRIPT
+check "what runs from a container's own directory is denied" says 'not permitted' unshare -m sh container
+check "and recorded" recorded '"executable":"/dev/shm/inside"' '"denied"'
+check "everything promised holds" shmguard status
+
+echo "== mounts"
+mkdir -p /dev/shm/below
+mount -t tmpfs tmpfs /dev/shm/below
+cp /bin/true /dev/shm/below/program
+sleep 1
+check "what is mounted below is denied" EPERM /dev/shm/below/program
+# A file of a filesystem that another one hides, held by a descriptor from before.
+exec 7</dev/shm/program
+mount -t tmpfs tmpfs /dev/shm
+systemctl restart shmguard
+check "everything promised holds over a hidden mount" shmguard status
+check "what a mount hides is denied" EPERM /proc/self/fd/7
+umount /dev/shm
+
+echo "== the kernel's audit log"
+printf 'mode = "prevent"\n[log.audit]\nenabled = true\n' >/etc/shmguard/shmguard.toml
+# A group that was handed over is as it was made.
+systemctl stop shmguard
+systemctl start shmguard
+check "it is asked for" says '"FAN_ENABLE_AUDIT": true' shmguard status --json
+check "a denial" EPERM /dev/shm/program
+
+echo "== what runs unseen"
+install -D -m 644 /usr/share/shmguard/systemd/unseen.conf /etc/systemd/system/shmguard.service.d/unseen.conf
+systemctl daemon-reload
+configure 'unseen = "report"'
+check "a denial" EPERM /dev/shm/program
+if [ "$(readlink /proc/self/ns/pid)" = 'pid:[4026531836]' ]; then
+    check "everything promised holds" shmguard status
+    echo '#include <sys/mman.h>
+#include <unistd.h>
+#include <fcntl.h>
+int main(void) {
+    char bytes[1 << 20];
+    int from = open("/bin/sleep", O_RDONLY), to = memfd_create("way", MFD_CLOEXEC);
+    write(to, bytes, read(from, bytes, sizeof bytes));
+    fexecve(to, (char *[]){"way", "1", 0}, (char *[]){0});
+    return 1;
+}' >/tmp/memfd.c
+    cc -w -D_GNU_SOURCE -o memfd /tmp/memfd.c
+    check "a memfd runs" ./memfd
+    sleep 1
+    check "and is told" recorded '"unseen":"memfd"' '"executable":"/memfd:way"'
+else
+    echo "SKIPPED: the kernel tells of execs in the initial pid namespace alone; this is a container"
+    refute "status does not promise it" shmguard status
+    check "and says why" says 'what runs unseen is not told' shmguard status
+fi
+
+exit $failed
