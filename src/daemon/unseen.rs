@@ -152,7 +152,7 @@ impl Listener {
         loop {
             match self.connector.read()? {
                 Some(Told::Exec(process)) => self.take_hold(process),
-                Some(Told::Answer(_) | Told::Other) => {}
+                Some(Told::Answer { .. } | Told::Other) => {}
                 Some(Told::Lost) => self.tell_loss(),
                 None if control.is_to_stop() => return Ok(()),
                 None => match self.taken.pop_front() {
