@@ -26,6 +26,11 @@ impl Socket {
         Self { path: Some(path.into()) }
     }
 
+    /// The path of the command line.
+    pub(super) fn named(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// The path of the command line, else of the configuration, else the default. A configuration that cannot be
     /// read is no reason not to look for a guard.
     fn resolve(&self) -> PathBuf {

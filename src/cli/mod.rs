@@ -4,6 +4,7 @@
 //! status. Touches no kernel interface: `run` hands over to the daemon, the other commands read files or talk to the
 //! running guard.
 
+pub mod doctor;
 pub mod drill;
 mod effective;
 pub mod events;
@@ -66,6 +67,11 @@ pub enum Command {
     Events(events::Args),
     /// Show what prevention denies or would deny, grouped, with proposed exceptions
     Report(report::Args),
+    /// Say which ways around the guard this host leaves open, and what closes each
+    ///
+    /// For this kernel and host each way is covered (denied, or at least recorded), open, not applicable, or unknown; with
+    /// what was found that says so, what closes it, and what that breaks. Changes nothing.
+    Doctor(doctor::Args),
     /// Try known attack sequences, with harmless stand-ins, against a guard of its own
     Drill(drill::Args),
 }
@@ -77,6 +83,7 @@ Examples:
   shmguard status                       is this host guarded, and what does not hold
   shmguard report                       what prevention would deny, and exceptions to it
   shmguard explain /dev/shm/x           what would be decided, and why
+  shmguard doctor                       which ways around it are open here, and what closes them
   shmguard drill                        prove on this kernel that it works; changes nothing
 
 Exit status: 0 done; 1 the answer is no; 2 usage; 64 to 78 as in sysexits.h: 69 unavailable, 77 not permitted, \
@@ -110,6 +117,7 @@ fn dispatch(command: Command, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
         Command::Replay(args) => replay::run(&args, out, err),
         Command::Events(args) => events::run(&args, out, err),
         Command::Report(args) => report::run(&args, out, err),
+        Command::Doctor(args) => doctor::run(&args, out, err),
         Command::Drill(args) => drill::run(&args, out, err),
     }
 }

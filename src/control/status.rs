@@ -47,6 +47,39 @@ pub struct Status {
     pub answer_latency: Latency,
     /// What the running kernel offers.
     pub kernel: Kernel,
+    /// What is watched beside execs in our own mount namespace.
+    #[serde(default)]
+    pub watch: Watch,
+    /// Who keeps the waiting execs for the next guard when this process ends.
+    #[serde(default)]
+    pub kept_by: KeptBy,
+}
+
+/// What is watched beside execs in our own mount namespace, as it is in force: what is configured and does not work is
+/// off here, and among the problems.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// The directories of other mount namespaces.
+    pub containers: bool,
+    /// What ld.so loads: "off", "audit", "deny".
+    pub loaders: String,
+    /// What interpreters are given: "off", "audit", "deny".
+    pub interpreters: String,
+    /// What runs unseen: "off", "report".
+    pub unseen: String,
+}
+
+/// Who keeps the waiting execs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeptBy {
+    /// Nobody: the kernel lets them run.
+    #[default]
+    Nobody,
+    /// The service manager.
+    ServiceManager,
+    /// The parent of `run --supervise`.
+    Parent,
 }
 
 /// The mode.

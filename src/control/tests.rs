@@ -130,6 +130,8 @@ fn status() -> Status {
         evidence: EvidenceStatus::default(),
         answer_latency: Latency::default(),
         kernel: Kernel::default(),
+        watch: Watch::default(),
+        kept_by: KeptBy::default(),
     }
 }
 

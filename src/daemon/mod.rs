@@ -30,6 +30,7 @@ mod start;
 mod status;
 mod steward;
 mod supervised;
+pub mod survey;
 mod threads;
 mod unseen;
 

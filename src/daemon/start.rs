@@ -26,7 +26,7 @@ use super::steward::{Steward, describe};
 use super::supervised::{self, Inherited, Role};
 use super::threads::{Seat, Threads};
 use crate::control::server::{self, Listener};
-use crate::control::status::ModeSource;
+use crate::control::status::{KeptBy, ModeSource};
 use crate::decide;
 use crate::event::{Failure, Mode, Settled};
 use crate::notify::{Group, InFlight, Waiting};
@@ -213,7 +213,12 @@ fn guard(options: &Options, view: View, prepared: Prepared, inherited: Inherited
     keeper.follow_unseen(connector);
     group.in_flight().set_stood();
     let keeper = Arc::new(Mutex::new(keeper));
-    let inside = Inside::new(&keeper, &shared, &group, scheduling);
+    let kept_by = match (handed_on, options.supervise) {
+        (true, _) => KeptBy::ServiceManager,
+        (false, true) => KeptBy::Parent,
+        (false, false) => KeptBy::Nobody,
+    };
+    let inside = Inside::new(&keeper, &shared, &group, scheduling, monitor.means(), kept_by);
     let control = control::serve(listener, inside)?;
 
     let mode = shared.current.get().mode;

@@ -11,13 +11,16 @@ use super::marks::Held;
 use super::pipeline::Shared;
 use super::reader::EVIDENCE_QUEUE;
 use crate::control::status::{
-    Counters, EvidenceStatus, FailedReload, Kernel, Latency, LeftOut, Mark, MarkKind, ModeSource, ModeStatus,
-    PolicyFile, PolicyStatus, RuleStatus, Scheduling, Shortfall, SinkState, SinkStatus, Status,
+    Counters, EvidenceStatus, FailedReload, KeptBy, Kernel, Latency, LeftOut, Mark, MarkKind, ModeSource,
+    ModeStatus, PolicyFile, PolicyStatus, RuleStatus, Scheduling, Shortfall, SinkState, SinkStatus, Status,
+    Watch,
 };
 use crate::event::{Failure, Timestamp};
 use crate::notify::Group;
+use crate::policy::config::{Extra, Unseen};
 use crate::record::Log;
 use crate::sys::clock;
+use crate::watch::monitor::Means;
 use crate::watch::plan;
 
 /// Everything that the answers are made from.
@@ -30,6 +33,7 @@ pub(super) struct Inside {
     begun: Instant,
     scheduling: Scheduling,
     features: BTreeMap<String, bool>,
+    kept_by: KeptBy,
 }
 
 impl Inside {
@@ -39,6 +43,8 @@ impl Inside {
         shared: &Arc<Shared<Log>>,
         group: &Arc<Group>,
         scheduling: Scheduling,
+        means: Means,
+        kept_by: KeptBy,
     ) -> Self {
         Self {
             keeper: Arc::clone(keeper),
@@ -47,7 +53,8 @@ impl Inside {
             started: Timestamp(clock::realtime()),
             begun: Instant::now(),
             scheduling,
-            features: features(group),
+            features: features(group, means),
+            kept_by,
         }
     }
 
@@ -72,6 +79,8 @@ impl Inside {
             evidence: self.evidence(),
             answer_latency: self.latency(),
             kernel: self.kernel(),
+            watch: watch(&keeper),
+            kept_by: if keeper.parent_gone() { KeptBy::Nobody } else { self.kept_by },
         };
         status.find_problems();
         status
@@ -134,11 +143,31 @@ impl Inside {
     }
 }
 
-fn features(group: &Group) -> BTreeMap<String, bool> {
+fn features(group: &Group, means: Means) -> BTreeMap<String, bool> {
     let features = group.features();
-    [("FAN_REPORT_FD_ERROR", features.fd_error), ("FAN_ENABLE_AUDIT", features.audit)]
-        .map(|(name, there)| (name.to_owned(), there))
-        .into()
+    [
+        ("FAN_REPORT_FD_ERROR", features.fd_error),
+        ("FAN_ENABLE_AUDIT", features.audit),
+        ("FAN_MARK_MNTNS", means == Means::Events),
+    ]
+    .map(|(name, there)| (name.to_owned(), there))
+    .into()
+}
+
+fn watch(keeper: &Keeper) -> Watch {
+    let config = &keeper.config().watch;
+    let opens = |extra| match (extra, keeper.opens()) {
+        (_, None) | (Extra::Off, _) => "off",
+        (Extra::Audit, _) => "audit",
+        (Extra::Deny, _) => "deny",
+    };
+    let reports = config.unseen == Unseen::Report && keeper.unseen_failed().is_none();
+    Watch {
+        containers: config.containers,
+        loaders: opens(config.loaders).to_owned(),
+        interpreters: opens(config.interpreters).to_owned(),
+        unseen: if reports { "report" } else { "off" }.to_owned(),
+    }
 }
 
 fn mode(keeper: &Keeper) -> ModeStatus {

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod mounts;
 pub mod namespaces;
 pub mod pidfd;
+pub mod probe;
 pub mod process;
 pub mod scheduling;
 pub mod shared;

@@ -65,6 +65,13 @@ fn status() -> Status {
             release: "6.18.1".to_owned(),
             features: BTreeMap::from([("mount events".to_owned(), true), ("pidfd info".to_owned(), false)]),
         },
+        watch: Watch {
+            containers: true,
+            loaders: "off".to_owned(),
+            interpreters: "off".to_owned(),
+            unseen: "off".to_owned(),
+        },
+        kept_by: KeptBy::ServiceManager,
     }
 }
 
