@@ -59,6 +59,9 @@ pub struct Status {
 /// off here, and among the problems.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
+    /// The mounts that are followed are those of process 1, the guard's own being a copy of them.
+    #[serde(default)]
+    pub host_mounts: bool,
     /// The directories of other mount namespaces.
     pub containers: bool,
     /// What ld.so loads: "off", "audit", "deny".

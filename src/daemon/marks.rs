@@ -159,6 +159,12 @@ impl Marks {
         &self.group
     }
 
+    /// The mounts that are followed are those of process 1, ours being a copy.
+    #[must_use]
+    pub fn of_the_host(&self) -> bool {
+        !self.view.is_own()
+    }
+
     /// The marks in other mount namespaces.
     #[must_use]
     pub fn foreign(&self) -> &[Held] {

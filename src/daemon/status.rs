@@ -163,6 +163,7 @@ fn watch(keeper: &Keeper) -> Watch {
     };
     let reports = config.unseen == Unseen::Report && keeper.unseen_failed().is_none();
     Watch {
+        host_mounts: keeper.marks().of_the_host(),
         containers: config.containers,
         loaders: opens(config.loaders).to_owned(),
         interpreters: opens(config.interpreters).to_owned(),

@@ -50,6 +50,12 @@ impl View {
         }
     }
 
+    /// Ours, and not another one's.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.own
+    }
+
     /// Its mount table now, with unique ids where the kernel tells them. Does not block on any filesystem.
     pub fn table(&self) -> io::Result<MountTable> {
         // The ids first: a mount that comes between has none, and is then known by its recycled id, like all were

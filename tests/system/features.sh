@@ -82,6 +82,22 @@ check "everything promised holds over a hidden mount" shmguard status
 check "what a mount hides is denied" EPERM /proc/self/fd/7
 umount /dev/shm
 
+echo "== content"
+configure
+# Another user's file: its lease takes a capability.
+chown 65534 /dev/shm/program
+cat >/etc/shmguard/policy.d/content.toml <<RULE
+[[rule]]
+id = "known"
+effect = "allow"
+when = 'file.hash.sha256 == "$(sha256sum /dev/shm/program | cut -d ' ' -f 1)"'
+RULE
+check "a rule is taken over" shmguard reload
+check "what it knows by content runs" /dev/shm/program
+rm /etc/shmguard/policy.d/content.toml
+check "and without the rule" shmguard reload
+check "no more" EPERM /dev/shm/program
+
 echo "== the kernel's audit log"
 printf 'mode = "prevent"\n[log.audit]\nenabled = true\n' >/etc/shmguard/shmguard.toml
 # A group that was handed over is as it was made.
@@ -116,5 +132,11 @@ else
     refute "status does not promise it" shmguard status
     check "and says why" says 'what runs unseen is not told' shmguard status
 fi
+
+echo "== what doctor finds"
+check "doctor looks at all of it" says '"id": "memfd"' shmguard doctor --json
+check "and the unit hides nothing from it" bash -c '! shmguard doctor | grep -E "^  unknown"'
+systemctl stop shmguard
+check "without a guard it says so" says '-> systemctl enable --now shmguard' shmguard doctor
 
 exit $failed

@@ -312,10 +312,10 @@ fn answered(result: io::Result<()>) -> Seen<Result<(), String>> {
 }
 
 fn not_seen(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => "only root can ask the kernel".to_owned(),
-        _ => error.to_string(),
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return "only root can ask the kernel".to_owned();
     }
+    error.to_string()
 }
 
 fn number<T: std::str::FromStr>(path: &str) -> Option<T> {

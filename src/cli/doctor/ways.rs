@@ -64,12 +64,14 @@ fn single_mounts(facts: &Facts) -> Finding {
         return Finding::not_applicable("nothing is");
     }
     match &facts.guard {
-        Guard::Running { home: Ok(home), .. } if home.our_mount_namespace => Finding::covered(format!(
-            "{}: seen through the host's mounts, not through copies in other namespaces",
-            few(&single)
-        )),
+        Guard::Running { status, home: Ok(home) } if home.our_mount_namespace || status.watch.host_mounts => {
+            Finding::covered(format!(
+                "{}: seen through the host's mounts, not through copies in other namespaces",
+                few(&single)
+            ))
+        }
         Guard::Running { home: Err(why), .. } => Finding::unknown(why.clone()),
-        _ => Finding::open(format!(
+        Guard::Running { .. } | Guard::Absent(_) | Guard::Silent(_) => Finding::open(format!(
             "{}: the guard's marks are on its own copies of these mounts",
             few(&single)
         ))
@@ -199,10 +201,9 @@ fn content(facts: &Facts) -> Finding {
         Err(_) => Finding::unknown("whether rules ask for content: the policy cannot be read"),
         Ok(policy) => match policy.by_content.first() {
             None => Finding::not_applicable("no exception asks what is in a file"),
-            Some(rule) => {
-                Finding::open(format!("rule {rule} allows by content, which can be another one when it runs"))
-                    .close(format!("ask for path and user in rule {rule}; see shmguard-rules(5)"))
-            }
+            Some(rule) => Finding::covered(format!(
+                "rule {rule} allows by content: nobody can write to such a file until it runs, but for a script"
+            )),
         },
     }
 }

@@ -66,6 +66,7 @@ fn status() -> Status {
             features: BTreeMap::from([("mount events".to_owned(), true), ("pidfd info".to_owned(), false)]),
         },
         watch: Watch {
+            host_mounts: false,
             containers: true,
             loaders: "off".to_owned(),
             interpreters: "off".to_owned(),
