@@ -210,7 +210,7 @@ fn problems(keeper: &Keeper) -> Vec<Shortfall> {
     });
     let unseen = keeper.unseen_failed().map(|error| Shortfall {
         what: format!("what runs unseen is not told: {error}"),
-        remedy: "see docs/requirements.md for what it needs, and start the guard again".to_owned(),
+        remedy: "see `shmguard doctor` for what it needs, and start the guard again".to_owned(),
     });
     refused.chain(unread).chain(parent).chain(unseen).chain(opens_problems(keeper)).collect()
 }

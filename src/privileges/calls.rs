@@ -134,8 +134,6 @@ const USED: &[libc::c_long] = &[
     libc::SYS_fcntl,
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
-    libc::SYS_fchown,
-    libc::SYS_fchownat,
     libc::SYS_mkdirat,
     libc::SYS_unlinkat,
     libc::SYS_renameat,

@@ -125,7 +125,7 @@ fn memfd(facts: &Facts) -> Finding {
         None => "this kernel has no vm.memfd_noexec (Linux 6.3)".to_owned(),
     };
     if facts.kernel.memfd_noexec == Some(2) {
-        return Finding::covered(format!("{setting}: none can be executed"));
+        return Finding::covered(format!("{setting}: none can be executed, but ld.so can map one"));
     }
     let finding = after_the_fact(facts, &setting, &setting);
     if finding.close.is_empty() || facts.kernel.memfd_noexec.is_none() {
@@ -175,7 +175,10 @@ fn loaders(facts: &Facts) -> Finding {
         );
     }
     if finding.close.is_empty() {
-        return finding;
+        return Finding {
+            found: format!("{}; what it maps from a memfd nobody sees", finding.found),
+            ..finding
+        };
     }
     finding.close(
         "or: mount -o remount,noexec /dev/shm    # and each other, which stops programs of yours there",
