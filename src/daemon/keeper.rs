@@ -33,6 +33,7 @@ pub struct Keeper {
     shared: Arc<Shared<Log>>,
     marks: Marks,
     config: Config,
+    at_start: Config,
     config_file: Option<PathBuf>,
     forced_mode: Option<(Mode, ModeSource)>,
     override_mode: Option<Override>,
@@ -76,6 +77,7 @@ impl Keeper {
         Self {
             shared,
             marks,
+            at_start: config.clone(),
             config,
             config_file,
             forced_mode,
@@ -103,6 +105,12 @@ impl Keeper {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The configuration of the start: sinks, socket and deadline are those that it names.
+    #[must_use]
+    pub fn at_start(&self) -> &Config {
+        &self.at_start
     }
 
     /// Counts reloads that succeeded, from 1; and when the last was.
@@ -350,6 +358,7 @@ impl Keeper {
         if let Err(error) = self.marks.watch(directories, watch_settings(&config), config.watch.containers) {
             self.mounts_unreadable = Some(error);
         }
+        self.shared.sink.redact(&config.evidence.redact);
         self.config = config;
         self.generation_number += 1;
         self.loaded = Timestamp(clock::realtime());
@@ -369,7 +378,14 @@ impl Keeper {
         self.put_mode_in_force("reload");
         let mode = self.shared.current.get().mode;
         self.shared.sink.notice(&Notice::Reloaded { policy_hash: &hash, mode, rules });
-        Ok(format!("{rules} rules are in force, mode {mode}"))
+        let told = format!("{rules} rules are in force, mode {mode}");
+        let later = self.at_start.fixed_until_restart(&self.config);
+        if later.is_empty() {
+            return Ok(told);
+        }
+        let text = format!("changed, in force from the next start on: {}", later.join(", "));
+        self.shared.sink.notice(&Notice::Other { action: "restart-needed", text: &text, failed: false });
+        Ok(format!("{told}; {text}"))
     }
 
     fn put_mode_in_force(&mut self, by: &str) {

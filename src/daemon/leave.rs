@@ -50,7 +50,7 @@ pub(super) fn leave(
     };
     // Copies that other sinks have not taken by then are in the record all the same.
     let _fed = log.close(Duration::from_millis(200));
-    let socket = keep(&steward.keeper).config().control.socket.clone();
+    let socket = keep(&steward.keeper).at_start().control.socket.clone();
     remove_socket(&socket);
     result
 }

@@ -37,7 +37,7 @@ pub(super) fn settings(config: &Config) -> Settings {
         journal: wants_journal(log.journal.enabled)
             .then(|| JournalSettings { socket: PathBuf::from(JOURNAL) }),
         stderr,
-        redact: Vec::new(),
+        redact: config.evidence.redact.clone(),
     }
 }
 

@@ -326,7 +326,7 @@ fn rules(live: &super::live::Live) -> Vec<RuleStatus> {
 
 fn sinks(keeper: &Keeper, log: &Log) -> Vec<SinkStatus> {
     let target = |name: &str| {
-        let log = &keeper.config().log;
+        let log = &keeper.at_start().log;
         match name {
             "file" => shown(&log.file.path),
             "alerts" => shown(&log.file.path.with_file_name("alerts.ndjson")),

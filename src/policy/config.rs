@@ -111,6 +111,8 @@ pub enum Unseen {
 pub struct Evidence {
     /// How deep the look at a matched attempt is.
     pub level: Level,
+    /// Patterns of arguments that records must not show.
+    pub redact: Vec<String>,
 }
 
 /// `evidence.level`.
@@ -235,6 +237,23 @@ impl Config {
         };
         Self { policy: Vec::new(), log, ..Self::default() }
     }
+
+    /// What differs in `other` and takes effect at the next start only: keys and sections.
+    #[must_use]
+    pub fn fixed_until_restart(&self, other: &Self) -> Vec<&'static str> {
+        let (log, others) = (&self.log, &other.log);
+        [
+            ("answer_deadline", self.answer_deadline != other.answer_deadline),
+            ("[log.file]", log.file != others.file),
+            ("[log.syslog]", log.syslog != others.syslog),
+            ("[log.journal]", log.journal != others.journal),
+            ("[log.audit]", log.audit != others.audit),
+            ("[control]", self.control != other.control),
+        ]
+        .into_iter()
+        .filter_map(|(name, differs)| differs.then_some(name))
+        .collect()
+    }
 }
 
 impl Default for Watch {
@@ -252,7 +271,7 @@ impl Default for Watch {
 
 impl Default for Evidence {
     fn default() -> Self {
-        Self { level: Level::Full }
+        Self { level: Level::Full, redact: Vec::new() }
     }
 }
 
@@ -327,6 +346,7 @@ fn top(section: &mut Section<'_, '_>, config: &mut Config) {
     section.table("watch", |section| watch(section, &mut config.watch));
     section.table("evidence", |section| {
         section.set("level", &mut config.evidence.level, values::level);
+        section.set("redact", &mut config.evidence.redact, values::redact);
     });
     section.table("log", |section| log(section, &mut config.log));
     section.table("control", |section| {
@@ -411,7 +431,7 @@ const KEYS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("watch", &["directories", "containers", "shared_filesystem", "loaders", "interpreters", "unseen"]),
-    ("evidence", &["level"]),
+    ("evidence", &["level", "redact"]),
     ("log", &["file", "syslog", "journal", "audit"]),
     ("log.file", &["enabled", "sync", "path", "max_size", "keep"]),
     ("log.syslog", &["enabled", "socket", "facility"]),

@@ -7,7 +7,7 @@ use super::Host;
 use super::alerts::Alerts;
 use super::feeder::{Count, Feeder, Outlet, Queue};
 use super::file::{Appender, errno};
-use super::format::{self, Entry, Frame, Notice, Redact};
+use super::format::{self, Entry, Notice, Redact};
 use super::journal::{self, Journal};
 use super::keeper::{Bell, Keeper};
 use super::settings::{Settings, Stderr};
@@ -40,7 +40,6 @@ pub struct Log {
 pub(super) struct Shared {
     writer: Mutex<Writer>,
     host: Host,
-    redact: Redact,
     /// Towards the other sinks; `None` where there are none.
     queue: Option<Queue>,
     journal: bool,
@@ -153,11 +152,12 @@ impl Log {
                 Writer::to_file(file, &host, numbering).map_err(failed)?
             }
         };
+        let mut writer = writer;
+        writer.redact(Redact::new(&settings.redact));
         let feeder = (!outlets.is_empty()).then(|| Feeder::new(outlets));
         let shared = Arc::new(Shared {
             writer: Mutex::new(writer),
             host,
-            redact: Redact::new(&settings.redact),
             queue: feeder.as_ref().map(|_| Queue::new(QUEUE)),
             journal: settings.journal.is_some(),
             outlets: feeder.as_ref().map(Feeder::counts).unwrap_or_default(),
@@ -217,6 +217,11 @@ impl Log {
         self.shared.counters()
     }
 
+    /// Hides other arguments from now on.
+    pub fn redact(&self, patterns: &[String]) {
+        self.shared.writer().redact(Redact::new(patterns));
+    }
+
     /// Has the file opened anew, soon: for whoever has moved it away.
     pub fn reopen(&self) {
         self.shared.bell.reopen();
@@ -239,9 +244,8 @@ impl Drop for Log {
 
 impl Shared {
     fn attempt(&self, entry: &Entry<'_>) -> Result<u64, NotRecorded> {
-        let frame = Frame { host: &self.host, redact: &self.redact };
         let mut writer = self.writer();
-        let outcome = writer.attempt(entry, &frame);
+        let outcome = writer.attempt(entry, &self.host);
         self.after(&writer, &outcome);
         if let Some(queue) = &self.queue {
             queue.push(|parcel| {

@@ -4,7 +4,7 @@
 //! holds the mutex.
 
 use super::file::{Appender, Place};
-use super::format::{self, Entry, Frame, Host, Notice};
+use super::format::{self, Entry, Frame, Host, Notice, Redact};
 use super::log::{NotRecorded, SinkState};
 use super::settings::{FileSettings, Sync};
 use super::stderr::NonBlocking;
@@ -30,6 +30,7 @@ pub(super) struct Writer {
     next: u64,
     numbering: Option<Arc<dyn Numbering>>,
     line: Vec<u8>,
+    redact: Redact,
     primary: Primary,
     missing: Option<Missing>,
     written: u64,
@@ -124,6 +125,7 @@ impl Writer {
             next,
             numbering: None,
             line,
+            redact: Redact::default(),
             primary,
             missing: None,
             written: 0,
@@ -134,10 +136,16 @@ impl Writer {
     }
 
     /// Writes one attempt's record.
-    pub(super) fn attempt(&mut self, entry: &Entry<'_>, frame: &Frame<'_>) -> Outcome {
+    pub(super) fn attempt(&mut self, entry: &Entry<'_>, host: &Host) -> Outcome {
         let sequence = self.begin();
-        format::attempt(&mut self.line, sequence, entry, frame);
-        self.finish(sequence, frame.host)
+        let frame = Frame { host, redact: &self.redact };
+        format::attempt(&mut self.line, sequence, entry, &frame);
+        self.finish(sequence, host)
+    }
+
+    /// Hides other arguments from now on.
+    pub(super) fn redact(&mut self, redact: Redact) {
+        self.redact = redact;
     }
 
     /// Writes a notice.

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::bed::{Bed, Exec, bed, exec, wait_until};
+use crate::bed::{Bed, Exec, bed, end_of, exec, wait_until};
 
 #[test]
 fn two_hundred_execs_at_once_are_each_denied_and_recorded_once() {
@@ -95,6 +96,29 @@ fn a_reload_changes_the_rules_and_a_bad_one_changes_nothing() {
         assert_eq!(exec(&program), Exec::Ran(0));
         let (_, code, _) = guard.ask(&["status"]);
         assert_eq!(code, Some(1));
+    });
+}
+
+#[test]
+fn a_reload_hides_other_arguments_and_says_what_needs_a_restart() {
+    bed(|bed| {
+        let program = bed.program("/dev/shm/x");
+        let guard = bed.guard("mode = \"prevent\"\n[evidence]\nredact = [\"--password=*\"]\n");
+        let call = || end_of(Command::new(&program).args(["--password=geheim", "--token=leise"]));
+        assert_eq!(call(), Exec::Denied);
+        let shown = &guard.only_attempt()["process"]["args"];
+        assert_eq!(shown[1], "--password=[redacted]");
+        assert_eq!(shown[2], "--token=leise");
+        let changed = "mode = \"prevent\"\nanswer_deadline = \"3s\"\n[evidence]\nredact = [\"--token=*\"]\n";
+        bed.configure(changed, "");
+        let (told, code, _) = guard.ask(&["reload"]);
+        assert_eq!(code, Some(0));
+        assert!(told.contains("from the next start on: answer_deadline"), "{told}");
+        assert_eq!(call(), Exec::Denied);
+        let shown = &guard.attempts()[1]["process"]["args"];
+        assert_eq!(shown[1], "--password=geheim");
+        assert_eq!(shown[2], "--token=[redacted]");
+        assert!(guard.records().iter().any(|record| record["event"]["action"] == "restart-needed"));
     });
 }
 

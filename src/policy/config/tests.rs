@@ -27,6 +27,7 @@ unseen = "off"
 
 [evidence]
 level = "full"
+redact = []
 
 [log.file]
 enabled = true
@@ -68,6 +69,7 @@ interpreters = "deny"
 unseen = "report"
 [evidence]
 level = "essential"
+redact = ["--password=*", "-p *"]
 [log.file]
 enabled = false
 sync = "each"
@@ -107,6 +109,27 @@ fn mistake(text: &str) -> String {
 }
 
 #[test]
+fn a_pattern_of_arguments_is_one_word_or_two() {
+    for text in ["", " ", "a b c", "a  b", " a"] {
+        let told = mistake(&format!("[evidence]\nredact = [{text:?}]\n"));
+        assert!(told.contains("one word, or two"), "{told}");
+    }
+}
+
+#[test]
+fn what_takes_effect_at_the_next_start_only_is_told_by_its_name() {
+    let parsed = |text: &str| parse(None, text).unwrap();
+    let (old, new) = (Config::default(), parsed(EVERY_KEY_CHANGED));
+    assert_eq!(
+        old.fixed_until_restart(&new),
+        ["answer_deadline", "[log.file]", "[log.syslog]", "[log.journal]", "[log.audit]", "[control]"]
+    );
+    assert!(
+        old.fixed_until_restart(&parsed("mode = \"prevent\"\n[evidence]\nredact = [\"x\"]\n")).is_empty()
+    );
+}
+
+#[test]
 fn an_empty_file_and_a_file_with_every_key_at_its_default_mean_the_same() {
     assert_eq!(parse(None, ""), Ok(Config::default()));
     assert_eq!(parse(None, EVERY_KEY), Ok(Config::default()));
@@ -130,7 +153,10 @@ fn every_key_takes_another_value() {
             interpreters: Extra::Deny,
             unseen: Unseen::Report,
         },
-        evidence: Evidence { level: Level::Essential },
+        evidence: Evidence {
+            level: Level::Essential,
+            redact: vec!["--password=*".to_owned(), "-p *".to_owned()],
+        },
         log: Log {
             file: File {
                 enabled: false,

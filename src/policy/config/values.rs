@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use serde::de::{Deserializer, Error as _, Unexpected, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, Unexpected, Visitor};
 use toml::de::{Error, ValueDeserializer};
 
 use super::{Extra, Level, OnBadPolicy, SharedFilesystem, Switch, Sync, Unseen};
@@ -160,6 +160,17 @@ pub(super) fn unseen(value: ValueDeserializer<'_>) -> Result<Unseen, Error> {
 
 pub(super) fn level(value: ValueDeserializer<'_>) -> Result<Level, Error> {
     word(value, r#""essential" or "full""#, &[("essential", Level::Essential), ("full", Level::Full)])
+}
+
+pub(super) fn redact(value: ValueDeserializer<'_>) -> Result<Vec<String>, Error> {
+    let patterns: Vec<String> = Vec::deserialize(value)?;
+    match patterns
+        .iter()
+        .find(|pattern| pattern.split(' ').any(str::is_empty) || pattern.split(' ').count() > 2)
+    {
+        Some(pattern) => Err(custom(pattern, "is no pattern: one word, or two with one space between them")),
+        None => Ok(patterns),
+    }
 }
 
 pub(super) fn sync(value: ValueDeserializer<'_>) -> Result<Sync, Error> {

@@ -1,29 +1,33 @@
 //! What must not be shown: arguments that carry secrets.
 //!
-//! A pattern is what the operator writes: `--password=*` hides what `*` stands for; `--password *` hides the argument
-//! after `--password`. `*` is any run of bytes; everything else is literal.
+//! A pattern is what the operator writes, with `*` and `?` as in rules, compared with a whole argument. What matches is
+//! hidden, except the literal text in front of the first wildcard: `--password=*` leaves `--password=`. A pattern of two
+//! words, `--password *`, hides the argument that follows one which matches the first word.
 
 use crate::event::Texts;
+use crate::policy::pattern::Patterns;
 
 /// Patterns of arguments to hide.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Redact {
     patterns: Vec<Pattern>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Pattern {
-    /// What the argument (or the one before it) begins with, up to the first `*`.
-    prefix: Box<[u8]>,
-    /// The secret is the next argument, and this one equals `prefix`.
-    next: bool,
+    /// The argument before it matches; none: any will do.
+    before: Option<Patterns>,
+    /// The argument itself matches.
+    this: Patterns,
+    /// How much of the argument may be shown.
+    shown: usize,
 }
 
 /// What takes the place of a secret.
 pub(super) const HIDDEN: &[u8] = b"[redacted]";
 
 impl Redact {
-    /// From the operator's patterns; one without a `*` hides the whole argument that begins with it.
+    /// From the operator's patterns.
     #[must_use]
     pub fn new<T: AsRef<str>>(patterns: &[T]) -> Self {
         Self { patterns: patterns.iter().map(|pattern| Pattern::new(pattern.as_ref())).collect() }
@@ -42,27 +46,31 @@ impl Redact {
     fn shown<'a>(&self, args: &'a Texts, index: usize) -> (&'a [u8], &'static [u8]) {
         let this = args.at(index).unwrap_or_default();
         let before = index.checked_sub(1).and_then(|before| args.at(before));
-        for pattern in &self.patterns {
-            if pattern.next && before == Some(&*pattern.prefix) {
-                return (b"", HIDDEN);
-            }
-            if !pattern.next && this.starts_with(&pattern.prefix) {
-                return (this.get(..pattern.prefix.len()).unwrap_or_default(), HIDDEN);
-            }
+        // The least that any of those that match would show.
+        let matching = self.patterns.iter().filter(|pattern| pattern.matches(before, this));
+        match matching.map(|pattern| pattern.shown).min() {
+            Some(shown) => (this.get(..shown).unwrap_or_default(), HIDDEN),
+            None => (this, b""),
         }
-        (this, b"")
     }
 }
 
 impl Pattern {
     fn new(pattern: &str) -> Self {
-        match pattern.split_once(' ') {
-            Some((option, _)) => Self { prefix: option.as_bytes().into(), next: true },
-            None => {
-                let prefix = pattern.split_once('*').map_or(pattern, |(prefix, _)| prefix);
-                Self { prefix: prefix.as_bytes().into(), next: false }
-            }
-        }
+        let (before, this) = match pattern.split_once(' ') {
+            Some((before, this)) => (Some(Patterns::wildcards([before], false)), this),
+            None => (None, pattern),
+        };
+        let shown = this.find(['*', '?']).unwrap_or(0);
+        Self { before, this: Patterns::wildcards([this], false), shown }
+    }
+
+    fn matches(&self, before: Option<&[u8]>, this: &[u8]) -> bool {
+        let follows = match &self.before {
+            Some(pattern) => before.is_some_and(|before| pattern.matches(before)),
+            None => true,
+        };
+        follows && self.this.matches(this)
     }
 }
 
@@ -70,13 +78,32 @@ impl Pattern {
 mod tests {
     use super::*;
 
+    fn shown(patterns: &[&str], args: &[&str]) -> Vec<String> {
+        let (redact, args) = (Redact::new(patterns), args.iter().collect::<Texts>());
+        let shown: Vec<_> = redact.show(&args).map(|(shown, hidden)| [shown, hidden].concat()).collect();
+        assert_eq!(redact.hides(&args), shown.iter().any(|text| text.ends_with(HIDDEN)));
+        shown.into_iter().map(|text| String::from_utf8(text).unwrap()).collect()
+    }
+
     #[test]
     fn a_secret_is_hidden_and_its_option_stays() {
-        let redact = Redact::new(&["--password=*", "-p *"]);
-        let args: Texts = ["mysql", "--password=geheim", "-p", "auch", "--passwort=x"].into_iter().collect();
-        let shown: Vec<_> = redact.show(&args).map(|(shown, hidden)| [shown, hidden].concat()).collect();
-        assert_eq!(shown, [&b"mysql"[..], b"--password=[redacted]", b"-p", b"[redacted]", b"--passwort=x"]);
-        assert!(redact.hides(&args));
-        assert!(!Redact::new(&["--token=*"]).hides(&args));
+        let args = ["mysql", "--password=geheim", "-p", "auch", "--passwort=x", "-pkurz"];
+        let wanted = ["mysql", "--password=[redacted]", "-p", "[redacted]", "--passwort=x", "-p[redacted]"];
+        assert_eq!(shown(&["--password=*", "-p *", "-p?*"], &args), wanted);
+        assert_eq!(shown(&["--token=*"], &args), args);
+        assert_eq!(shown(&[], &args), args);
+    }
+
+    #[test]
+    fn what_begins_with_a_wildcard_or_has_none_is_hidden_whole() {
+        assert_eq!(
+            shown(&["*secret*", "geheim"], &["x", "my-secret-7", "geheim", "geheimnis"]),
+            ["x", "[redacted]", "[redacted]", "geheimnis"]
+        );
+    }
+
+    #[test]
+    fn of_two_patterns_the_one_that_shows_less_wins() {
+        assert_eq!(shown(&["--key=*", "*key*"], &["--key=7"]), ["[redacted]"]);
     }
 }
