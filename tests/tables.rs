@@ -46,7 +46,9 @@ fn every_test_that_the_tables_name_exists() {
 
 #[test]
 fn every_test_of_faults_is_in_their_table() {
-    names_every_test_of("docs/faults.md", "faults");
+    for module in ["faults", "disk"] {
+        names_every_test_of("docs/faults.md", module);
+    }
 }
 
 #[test]

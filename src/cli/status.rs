@@ -252,6 +252,7 @@ fn counters(status: &Status) -> String {
         ("unknown", counters.unknown, "decided by on_unknown"),
         ("outside", counters.outside, "not in a watched directory, unrecorded"),
         ("take-overs", counters.take_overs, "the guard was replaced while execs could wait"),
+        ("reliefs", counters.reliefs, "a second thread read while the first was held up"),
         ("queue overflows", counters.queue_overflows, ""),
         ("execs looked up", counters.execs, "told by the kernel after the fact"),
         ("execs ended", counters.execs_gone, "before anybody could look"),
@@ -260,9 +261,12 @@ fn counters(status: &Status) -> String {
         ("unknown opens", counters.opens_unknown, "nobody found out in time what they were for"),
     ]
     .into_iter()
-    // What is not looked at is not told.
+    // What is not looked at, and what hardly ever happens, is not told.
     .filter(|(name, count, _)| {
-        *count > 0 || !(name.ends_with("opens") || name.contains("execs") || *name == "ran unseen")
+        *count > 0
+            || !(name.ends_with("opens")
+                || name.contains("execs")
+                || ["ran unseen", "reliefs"].contains(name))
     })
     .map(|(name, count, meaning)| row([name, &count.to_string(), meaning]))
     .collect();

@@ -240,6 +240,9 @@ pub struct Counters {
     pub failures: BTreeMap<String, u64>,
     /// How often this guard's group was taken over from a process that ended.
     pub take_overs: u64,
+    /// How often a second reader had to read, because the first one was held up.
+    #[serde(default)]
+    pub reliefs: u64,
     /// Execs that the kernel told of after the fact.
     #[serde(default)]
     pub execs: u64,

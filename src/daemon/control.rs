@@ -3,7 +3,8 @@
 //! May wait for the keeper, and so for a reload; never on the way of an answer to the kernel.
 
 use std::io;
-use std::thread::JoinHandle;
+use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::error::{StartError, say, system};
@@ -20,10 +21,22 @@ pub(super) struct ControlThread {
 }
 
 /// Serves the control socket until the returned value is dropped. The thread is not waited for: a client in the middle
-/// of an answer must not hold up a stop.
-pub(super) fn serve(listener: Listener, inside: Inside) -> Result<ControlThread, StartError> {
+/// of an answer must not hold up a stop. Without a listener, tries again each second to have one.
+pub(super) fn serve(
+    listener: Option<Listener>,
+    socket: PathBuf,
+    inside: Inside,
+) -> Result<ControlThread, StartError> {
     let (ended, stop) = io::pipe().map_err(system("make a pipe"))?;
     let thread = spawn("control", move || {
+        let listener = listener.unwrap_or_else(|| {
+            loop {
+                thread::sleep(Duration::from_secs(1));
+                if let Ok(listener) = Listener::bind(&socket) {
+                    return listener;
+                }
+            }
+        });
         let served = server::serve(listener, Limits::default(), ended.into(), |request, peer| {
             answer(&inside, &request, peer)
         });

@@ -26,6 +26,8 @@ pub struct Counters {
     pub outside: AtomicU64,
     /// Groups taken over from a guard that died.
     pub take_overs: AtomicU64,
+    /// How often a second reader had to read, because the first one was held up.
+    pub reliefs: AtomicU64,
     /// Attempts that wait for full evidence.
     pub evidence_queued: AtomicU64,
     /// Attempts with full evidence.

@@ -15,6 +15,7 @@ use super::opens;
 use super::pipeline::Shared;
 use super::threads::Seat;
 use super::unseen;
+use super::warden::OpensGroup;
 use crate::control::status::ModeSource;
 use crate::decide::Settings;
 use crate::event::{Mode, Timestamp};
@@ -43,6 +44,8 @@ pub struct Keeper {
     mounts_unreadable: Option<io::Error>,
     parent_gone: bool,
     opens: Option<opens::Guard>,
+    /// Its group, for the thread that keeps the deadlines: it must not wait for us.
+    opens_group: OpensGroup,
     /// A thread for it that was started while it could still have its priority.
     seat: Option<Seat>,
     opens_failed: Option<String>,
@@ -88,6 +91,7 @@ impl Keeper {
             mounts_unreadable: None,
             parent_gone: false,
             opens: None,
+            opens_group: OpensGroup::default(),
             seat: None,
             opens_failed: None,
             unseen: None,
@@ -143,6 +147,15 @@ impl Keeper {
         self.opens.as_ref().map(|opens| Arc::clone(opens.group()))
     }
 
+    /// The same, to be looked at without us.
+    pub(super) fn opens_group(&self) -> OpensGroup {
+        Arc::clone(&self.opens_group)
+    }
+
+    fn share_opens(&self) {
+        *self.opens_group.lock().unwrap_or_else(PoisonError::into_inner) = self.opens();
+    }
+
     /// Begins or ends to look at opens, as configured; the marks follow at the next refresh.
     pub(super) fn follow_opens(&mut self, seat: Option<Seat>) {
         self.seat = seat.or(self.seat.take());
@@ -156,6 +169,7 @@ impl Keeper {
                 Ok(opens) => {
                     self.marks.watch_opens(Some(Arc::clone(opens.group())));
                     self.opens = Some(opens);
+                    self.share_opens();
                     self.opens_failed = None;
                 }
                 Err(error) => {
@@ -175,6 +189,7 @@ impl Keeper {
     pub(super) fn end_opens(&mut self) -> bool {
         self.marks.watch_opens(None);
         let Some(opens) = self.opens.take() else { return true };
+        self.share_opens();
         // What waits already is answered by the threads, or let through when the group is closed.
         let _cleared = opens.group().unmark_all();
         opens.end()

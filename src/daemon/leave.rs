@@ -30,6 +30,10 @@ pub(super) fn leave(
     let in_order = threads.end() && opens_in_order && unseen_in_order;
     drop(control);
     let log = &steward.shared.sink;
+    if !in_order {
+        // A thread that a disk holds up keeps the group open, and with it what it had in its hands.
+        while steward.group.settle_older(Duration::ZERO).is_some() {}
+    }
     if !in_order || cleared.is_err() {
         let text = "an answering thread did not end in time; closing the group lets what waits run";
         log.notice(&Notice::Other { action: "stop-forced", text, failed: true });

@@ -2,9 +2,9 @@
 //!
 //! Threads: the *reader* answers (`reader.rs`), the *evidence* thread looks closer at matched attempts, two more answer
 //! opens where those are asked about (`opens.rs`), the *control* thread serves the socket (`control.rs`), one more is
-//! told of execs after the fact (`unseen.rs`), the log has one of its own, and the main thread is the *steward*:
-//! signals, mounts, deadlines, the watchdog. May not parse, judge or format; [`pipeline`] is one attempt, [`keeper`]
-//! what may change.
+//! told of execs after the fact (`unseen.rs`), the log has one of its own, the *warden* keeps the deadlines and the
+//! watchdog, with a second reader at hand (`warden.rs`), and the main thread is the *steward*: signals, mounts. May not
+//! parse, judge or format; [`pipeline`] is one attempt, [`keeper`] what may change.
 //!
 //! A process that holds the group never executes another program: a child keeps a copy of the group until its exec
 //! succeeds, and would wait for itself.
@@ -33,6 +33,7 @@ mod supervised;
 pub mod survey;
 mod threads;
 mod unseen;
+mod warden;
 
 pub use error::StartError;
 pub use start::{Options, run};

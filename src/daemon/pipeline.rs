@@ -271,9 +271,15 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
     /// Confirms an exception, chooses the response, records, answers.
     fn finish<D: Duty>(&mut self, mut job: Job<D>, decision: Decision, evidence: Evidence) -> Box<Attempt> {
         let decision = self.confirmed(&mut job, decision);
-        let Job { duty, attempt, live, mode } = job;
+        let Job { mut duty, attempt, live, mode } = job;
         let mut failures = Failures::of(&attempt);
         let mut response = decide::respond(mode, &decision, &live.generation);
+        let unrecorded = match decision.effect {
+            Effect::Allow => decide::reaction(Failure::NotRecorded, mode, &live.settings),
+            Effect::Deny => response,
+        };
+        // The write may hang with its disk, and then another thread answers.
+        duty.set_fallback(unrecorded);
         let counters = &self.shared.counters;
         let entry = Entry {
             attempt: &attempt,
@@ -292,9 +298,7 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         let recorded = self.shared.sink.attempt(&entry);
         if recorded.is_err() {
             failures.push(Failure::NotRecorded);
-            if decision.effect == Effect::Allow {
-                response = decide::reaction(Failure::NotRecorded, mode, &live.settings);
-            }
+            response = unrecorded;
         }
         if attempt.unseen.is_some() {
             count_unseen(counters, &live, &decision);

@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ use crate::event::{Attempt, Failure};
 use crate::notify::{Group, Incoming, PendingExec};
 use crate::record::{Cut, Notice};
 
+/// How often the second reader looks whether the first one moves, in milliseconds.
+const RELIEF_LOOK: u8 = 50;
+
 /// How many attempts wait for full evidence at most.
 pub(super) const EVIDENCE_QUEUE: usize = 64;
 
@@ -29,6 +32,13 @@ pub(super) const EVIDENCE_QUEUE: usize = 64;
 pub(super) struct ReaderControl {
     stop: AtomicBool,
     wake: EventFd,
+    /// How many events the reader is done with.
+    turns: AtomicU64,
+    /// How many attempts it has handed on, and how many of them the evidence thread is done with.
+    handed_on: AtomicU64,
+    completed: AtomicU64,
+    /// Nothing more is handed on: the evidence thread does not move.
+    keeps_all: AtomicBool,
 }
 
 /// Attempts' memory on its way back to the reader.
@@ -41,7 +51,14 @@ impl ReaderControl {
     /// No descriptor is left.
     pub(super) fn new() -> io::Result<Self> {
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        Ok(Self { stop: AtomicBool::new(false), wake })
+        Ok(Self {
+            stop: AtomicBool::new(false),
+            wake,
+            turns: AtomicU64::new(0),
+            handed_on: AtomicU64::new(0),
+            completed: AtomicU64::new(0),
+            keeps_all: AtomicBool::new(false),
+        })
     }
 
     /// The reader answers what waits and ends.
@@ -54,6 +71,22 @@ impl ReaderControl {
     /// Readable once it was asked to.
     pub(super) fn wake(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
+    }
+
+    /// How many events the reader is done with: unchanged while events wait means that something holds it up.
+    pub(super) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Acquire)
+    }
+
+    /// How many attempts the evidence thread is done with, and whether it has more.
+    pub(super) fn evidence(&self) -> (u64, bool) {
+        let completed = self.completed.load(Ordering::Acquire);
+        (completed, self.handed_on.load(Ordering::Acquire) > completed)
+    }
+
+    /// Whether the reader is to answer all by itself.
+    pub(super) fn keep_all(&self, keep: bool) {
+        self.keeps_all.store(keep, Ordering::Release);
     }
 
     /// Whether it was asked to.
@@ -90,8 +123,12 @@ pub(super) fn read_events<I: Identify, S: Sink>(
                 let attempt = spare.take().unwrap_or_else(|| from_pool(pool));
                 spare = match pipeline.judge(exec, attempt) {
                     Next::Answered(attempt) => Some(attempt),
+                    Next::Evidence(job) if control.keeps_all.load(Ordering::Acquire) => {
+                        Some(pipeline.cut(job, Cut::Unavailable))
+                    }
                     Next::Evidence(job) => match queue.try_send(job) {
                         Ok(()) => {
+                            control.handed_on.fetch_add(1, Ordering::Release);
                             shared.counters.evidence_queued.fetch_add(1, Ordering::Relaxed);
                             None
                         }
@@ -102,19 +139,45 @@ pub(super) fn read_events<I: Identify, S: Sink>(
                 // After the answer: nobody waits for it.
                 pace.adapt(read);
             }
-            Incoming::KernelDenied { thread, errno } => {
-                gap(shared, Failure::KernelDenied, &describe(thread, errno));
+            other @ (Incoming::KernelDenied { .. } | Incoming::Overflow) => tell_gap(shared, other),
+        }
+        control.turns.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Reads and answers in the reader's place, with essential records, until it moves: until its turns are no longer
+/// `turns`. Told to stop, until nothing waits.
+///
+/// # Errors
+/// As [`read_events`].
+pub(super) fn relieve<I: Identify, S: Sink>(
+    group: &Arc<Group>,
+    control: &ReaderControl,
+    shared: &Arc<Shared<S>>,
+    pipeline: &mut Pipeline<I, S>,
+    turns: u64,
+) -> io::Result<()> {
+    let mut spare = Box::<Attempt>::default();
+    while control.turns() == turns {
+        match group.read(fallback(&shared.current.get()))? {
+            None if control.is_to_stop() => return Ok(()),
+            None => wait_for(group.as_fd(), control, RELIEF_LOOK)?,
+            Some(Incoming::Exec(exec)) => {
+                spare = match pipeline.judge(exec, spare) {
+                    Next::Answered(attempt) => attempt,
+                    Next::Evidence(job) => pipeline.cut(job, Cut::Unavailable),
+                };
             }
-            Incoming::Overflow => {
-                gap(shared, Failure::QueueOverflow, "the kernel's queue was full: execs ran unseen")
-            }
+            Some(other @ (Incoming::KernelDenied { .. } | Incoming::Overflow)) => tell_gap(shared, other),
         }
     }
+    Ok(())
 }
 
 /// Completes jobs until the reader is gone and the queue is empty.
 pub(super) fn take_evidence<I: Identify, S: Sink>(
     jobs: &Receiver<Job<PendingExec>>,
+    control: &ReaderControl,
     pool: &Sender<Box<Attempt>>,
     mut pipeline: Pipeline<I, S>,
     patience: Duration,
@@ -122,6 +185,7 @@ pub(super) fn take_evidence<I: Identify, S: Sink>(
     while let Some(job) = next(jobs, &mut pipeline) {
         pipeline.takes_from_queue();
         let attempt = pipeline.complete(job, patience);
+        control.completed.fetch_add(1, Ordering::Release);
         // The reader may have ended before us; its memory is then nobody's.
         let _returned = pool.send(attempt);
     }
@@ -148,11 +212,33 @@ fn from_pool(pool: &Pool) -> Box<Attempt> {
 
 /// Waits for an event or for the end.
 pub(super) fn wait(group: BorrowedFd<'_>, control: &ReaderControl) -> io::Result<()> {
+    wait_for(group, control, PollTimeout::NONE)
+}
+
+fn wait_for(
+    group: BorrowedFd<'_>,
+    control: &ReaderControl,
+    longest: impl Into<PollTimeout>,
+) -> io::Result<()> {
     let wake = control.wake();
     let mut fds = [PollFd::new(group, PollFlags::POLLIN), PollFd::new(wake, PollFlags::POLLIN)];
-    match poll(&mut fds, PollTimeout::NONE) {
+    match poll(&mut fds, longest) {
         Ok(_) | Err(nix::Error::EINTR) => Ok(()),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Tells of an event that is no exec to be answered.
+fn tell_gap<S: Sink>(shared: &Shared<S>, incoming: Incoming) {
+    match incoming {
+        Incoming::KernelDenied { thread, errno } => {
+            gap(shared, Failure::KernelDenied, &describe(thread, errno));
+        }
+        Incoming::Overflow => {
+            gap(shared, Failure::QueueOverflow, "the kernel's queue was full: execs ran unseen");
+        }
+        // Dropped, it is answered.
+        Incoming::Exec(_) => {}
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 
@@ -33,7 +34,7 @@ use crate::notify::{Group, InFlight, Waiting};
 use crate::policy::config::{Config, Level, OnBadPolicy, Unseen};
 use crate::policy::{Generation, Problem};
 use crate::privileges;
-use crate::record::{Host, Log, Notice, Numbering};
+use crate::record::{Host, Log, Notice, Numbering, Successor};
 use crate::supervise::service::Service;
 use crate::sys::connector::Connector;
 use crate::watch::monitor::Monitor;
@@ -43,6 +44,9 @@ use crate::watch::{links, plan};
 /// The names under which a service manager keeps our descriptors.
 const GROUP: &str = "group";
 const IN_FLIGHT: &str = "in-flight";
+
+/// How long a successor waits for its log.
+const LOG_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the command line says.
 #[derive(Clone, Debug, Default)]
@@ -144,6 +148,7 @@ fn guard(options: &Options, view: View, prepared: Prepared, inherited: Inherited
     // First of all signals: one that comes while we start must end us in order.
     let signals = Signals::new().map_err(system("take over signals"))?;
     let seat = Seat::take("reader")?;
+    let second = Seat::take("relief")?;
     let wants_opens = opens::wanted(&config.watch) != Opens::OFF;
     let opens_seat = if wants_opens { Some(Seat::take("opens")?) } else { None };
     let scheduling = seat.scheduling.clone();
@@ -157,11 +162,20 @@ fn guard(options: &Options, view: View, prepared: Prepared, inherited: Inherited
     privileges::confine_guard().map_err(StartError::Privileges)?;
     let service = Service::new();
     let handed_on = service.keep(&[(GROUP, group.as_fd()), (IN_FLIGHT, group.in_flight().as_fd())]);
-    let listener = Listener::bind(&config.control.socket).map_err(of_control)?;
+    let listener = match Listener::bind(&config.control.socket) {
+        // A predecessor that was killed lingers for as long as a disk holds up one of its threads, and its socket with it.
+        Err(server::Error::Held { .. }) if predecessor.is_some() => None,
+        other => Some(other.map_err(of_control)?),
+    };
     let monitor = Monitor::new(&view).map_err(system("watch the mount table"))?;
     let users = load::users();
     let numbers = Arc::new(Numbers(Arc::clone(&group)));
-    let log = Log::open_after(&sinks::settings(&config), Host::read(), numbers).map_err(StartError::Log)?;
+    // Execs that wait for a successor do not wait for its disk.
+    let says =
+        predecessor.map(|end| format!("the guard before this one {end}; this one has taken over its group"));
+    let successor = says.as_deref().map(|says| Successor { says, patience: LOG_PATIENCE });
+    let log = Log::open_after(&sinks::settings(&config), Host::read(), numbers, successor)
+        .map_err(StartError::Log)?;
 
     let rules = generation.rules().len();
     let policy_hash = generation.hash().to_owned();
@@ -190,13 +204,13 @@ fn guard(options: &Options, view: View, prepared: Prepared, inherited: Inherited
     let keeps_policy = config.on_bad_policy == OnBadPolicy::LastGood;
     let mut keeper = Keeper::new(Arc::clone(&shared), marks, config, config_file, forced_mode);
     keeper.note_bad_policy(&bad_policy);
-    if let Some(end) = &predecessor {
+    if says.is_some() {
         keeper.inherit_mode();
         // The scope first: what waits in the group is judged as soon as the reader has it.
         keeper.refresh_mounts();
-        settle_left_over(&group, &shared, end);
+        settle_left_over(&group, &shared);
     }
-    let threads = Threads::start(seat, &group, &shared, answer_deadline)?;
+    let threads = Threads::start([seat, second], &group, &keeper.opens_group(), &shared, answer_deadline)?;
     keeper.follow_opens(opens_seat);
     // The reader stands before the first mark: from the mark on, execs wait for it.
     keeper.refresh_mounts();
@@ -219,7 +233,8 @@ fn guard(options: &Options, view: View, prepared: Prepared, inherited: Inherited
         (false, false) => KeptBy::Nobody,
     };
     let inside = Inside::new(&keeper, &shared, &group, scheduling, monitor.means(), kept_by);
-    let control = control::serve(listener, inside)?;
+    let socket = keep(&keeper).at_start().control.socket.clone();
+    let control = control::serve(listener, socket, inside)?;
 
     let mode = shared.current.get().mode;
     shared.sink.notice(&Notice::Started {
@@ -228,7 +243,7 @@ fn guard(options: &Options, view: View, prepared: Prepared, inherited: Inherited
         policy_hash: &policy_hash,
         rules,
         marks: placed,
-        taken_over: predecessor.is_some(),
+        taken_over: says.is_some(),
     });
     tell_left_out(&keep(&keeper), &shared.sink);
     if keeps_policy && bad_policy.is_empty() {
@@ -243,19 +258,16 @@ fn guard(options: &Options, view: View, prepared: Prepared, inherited: Inherited
     say("ready");
     service.ready(&format!("{mode} mode, {placed} filesystems guarded, {rules} rules"));
     let supervised = options.supervise.then(nix::unistd::getppid);
-    let mut steward =
-        Steward { keeper, shared, group, service, signals, monitor, answer_deadline, handed_on, supervised };
+    let mut steward = Steward { keeper, shared, group, service, signals, monitor, handed_on, supervised };
     let ended = steward.watch();
     leave(&steward, ended, threads, control).map(|()| 0)
 }
 
 /// Answers what a dead predecessor had read and not answered, and records each.
-fn settle_left_over(group: &Group, shared: &Shared<Log>, end: &str) {
+fn settle_left_over(group: &Group, shared: &Shared<Log>) {
     let live = shared.current.get();
     let response = decide::reaction(Failure::TakenOver, live.mode, &live.settings);
     shared.counters.take_overs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let text = format!("the guard before this one {end}; this one has taken over its group");
-    shared.sink.notice(&Notice::Other { action: "guard-taken-over", text: &text, failed: false });
     for (number, waiting) in group.settle_left_over(response, descriptor_limit()) {
         shared.counters.fail(Failure::TakenOver);
         let detail = waiting.map_or_else(

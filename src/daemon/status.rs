@@ -98,6 +98,7 @@ impl Inside {
             unknown: counted.unknown.load(Ordering::Relaxed),
             outside: counted.outside.load(Ordering::Relaxed),
             take_overs: counted.take_overs.load(Ordering::Relaxed),
+            reliefs: counted.reliefs.load(Ordering::Relaxed),
             execs: counted.execs.load(Ordering::Relaxed),
             execs_gone: counted.execs_gone.load(Ordering::Relaxed),
             unseen: counted.unseen.load(Ordering::Relaxed),

@@ -1,6 +1,6 @@
-//! The main thread while the guard stands: signals, mounts that come and go, deadlines, the watchdog.
+//! The main thread while the guard stands: signals, mounts that come and go.
 //!
-//! Wakes for events, and twice a second to see that the answering threads move. Never on the way of an answer.
+//! Wakes for events, and twice a second to look around. Never on the way of an answer.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -13,15 +13,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::keeper::{Keeper, keep};
 use super::pipeline::Shared;
 use super::signals::{Order, Received, Signals};
-use crate::event::{Failure, Pid, Response, Settled, Uid};
+use crate::event::{Pid, Settled, Uid};
 use crate::notify::{Group, Waiting};
 use crate::record::{Log, Notice};
 use crate::supervise::service::Service;
-use crate::sys::clock;
 use crate::watch::monitor::Monitor;
 
-/// How often the answering threads are looked at, and other mount namespaces: what appears there is to be found within a
-/// second, also when this thread has to wait for a processor.
+/// How often other mount namespaces are looked at: what appears there is to be found within a second, also when this
+/// thread has to wait for a processor.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// The main thread's tools.
@@ -32,7 +31,6 @@ pub(super) struct Steward {
     pub(super) service: Service,
     pub(super) signals: Signals,
     pub(super) monitor: Monitor,
-    pub(super) answer_deadline: Duration,
     /// Somebody keeps the group for the next guard.
     pub(super) handed_on: bool,
     /// A parent hands its signals on to us.
@@ -45,7 +43,6 @@ impl Steward {
     /// # Errors
     /// poll(2) failed for another reason than a signal.
     pub(super) fn watch(&mut self) -> io::Result<Received> {
-        let (mut progress, mut progress_of_opens) = (Progress::default(), Progress::default());
         loop {
             let mounts_changed = self.wait()?;
             for received in self.signals.received() {
@@ -61,16 +58,7 @@ impl Steward {
             }
             keep(&self.keeper).look_around();
             keep(&self.keeper).end_override();
-            let opens = keep(&self.keeper).opens();
-            self.settle_late(&self.group);
-            if let Some(opens) = &opens {
-                self.settle_late(opens);
-            }
             self.look_at_parent();
-            let stuck = opens.is_some_and(|opens| progress_of_opens.is_stuck(&opens));
-            if !progress.is_stuck(&self.group) && !stuck {
-                self.service.alive();
-            }
         }
     }
 
@@ -116,44 +104,6 @@ impl Steward {
             self.shared.sink.notice(&Notice::Other { action: "parent-gone", text, failed: true });
             keep(&self.keeper).lose_parent();
         }
-    }
-
-    /// Answers what waits past the deadline: the thread that should is held up by something.
-    fn settle_late(&self, group: &Group) {
-        while let Some((waiting, settled)) = group.settle_older(self.answer_deadline) {
-            self.shared.counters.fail(Failure::DeadlinePassed);
-            if let (Some(thread), Some((device, inode)), Response::Allow) =
-                (waiting.thread, waiting.file, waiting.fallback)
-            {
-                // It runs, but an event told of it.
-                self.shared.seen.note(thread, device, inode, clock::boottime());
-            }
-            let detail = describe(&waiting, settled);
-            self.shared.sink.notice(&Notice::Gap {
-                failure: Failure::DeadlinePassed,
-                count: 1,
-                detail: &detail,
-            });
-        }
-    }
-}
-
-/// Whether the reader moves while events wait.
-#[derive(Default)]
-struct Progress {
-    read: u64,
-    unmoved: u32,
-}
-
-impl Progress {
-    /// Events wait, and the reader has taken none for six heartbeats.
-    pub(super) fn is_stuck(&mut self, group: &Group) -> bool {
-        let read = group.in_flight().read();
-        let mut fds = [PollFd::new(group.as_fd(), PollFlags::POLLIN)];
-        let waiting = matches!(poll(&mut fds, PollTimeout::ZERO), Ok(ready) if ready > 0);
-        self.unmoved = if waiting && read == self.read { self.unmoved + 1 } else { 0 };
-        self.read = read;
-        self.unmoved >= 6
     }
 }
 

@@ -10,11 +10,13 @@ use super::error::{StartError, say, system};
 use super::pace::Pace;
 use super::pipeline::{Job, Pipeline, Shared};
 use super::reader::{self, EVIDENCE_QUEUE, ReaderControl};
+use super::warden::{self, OpensGroup, Warden};
 use crate::control::status::Scheduling;
 use crate::identify::Identifier;
 use crate::notify::{Group, PendingExec};
 use crate::privileges;
 use crate::record::{Log, Notice};
+use crate::supervise::service::Service;
 
 /// How long the answering threads may take to end once they are asked to.
 const LEAVE_WITHIN: Duration = Duration::from_millis(700);
@@ -82,13 +84,16 @@ pub(super) struct Threads {
     control: Arc<ReaderControl>,
     reader: JoinHandle<()>,
     evidence: JoinHandle<()>,
+    relief: JoinHandle<()>,
+    warden: JoinHandle<()>,
 }
 
 impl Threads {
-    /// Gives the reader its work. From here on events are read.
+    /// Gives the reader its work, and a second one that stands by. From here on events are read.
     pub(super) fn start(
-        seat: Seat,
+        [seat, second]: [Seat; 2],
         group: &Arc<Group>,
+        opens: &OpensGroup,
         shared: &Arc<Shared<Log>>,
         deadline: Duration,
     ) -> Result<Self, StartError> {
@@ -98,13 +103,14 @@ impl Threads {
         let pipeline = || -> Result<_, StartError> {
             Ok(Pipeline::new(Identifier::new().map_err(StartError::Identify)?, Arc::clone(shared)))
         };
-        // Half of the deadline, so that the answer is ours and not the steward's.
+        // Half of the deadline, so that the answer is ours and not the warden's.
         let patience = (deadline / 2).min(EVIDENCE_PATIENCE);
         let of_evidence = pipeline()?;
+        let done = Arc::clone(&control);
         let evidence = spawn("evidence", move || {
             // Without it the thread goes on under the guard's own filter, which is in force already.
             let _confined = privileges::confine_answering();
-            reader::take_evidence(&jobs, &give_back, of_evidence, patience);
+            reader::take_evidence(&jobs, &done, &give_back, of_evidence, patience);
         })?;
         let work = Work {
             group: Arc::clone(group),
@@ -115,13 +121,32 @@ impl Threads {
             pool,
         };
         let reader = seat.fill(move |pace| work.go(pace))?;
-        Ok(Self { control, reader, evidence })
+        let (call, calls) = mpsc::sync_channel(1);
+        let in_place = (Arc::clone(group), Arc::clone(&control), Arc::clone(shared), pipeline()?);
+        let relief = second.fill(move |_pace| {
+            let (group, control, shared, pipeline) = in_place;
+            warden::stand_by(&calls, &group, &control, &shared, pipeline);
+        })?;
+        let warden = Warden {
+            group: Arc::clone(group),
+            opens: Arc::clone(opens),
+            control: Arc::clone(&control),
+            shared: Arc::clone(shared),
+            deadline,
+            service: Service::new(),
+            call,
+        };
+        let warden = spawn("warden", move || {
+            let _confined = privileges::confine_answering();
+            warden.watch();
+        })?;
+        Ok(Self { control, reader, evidence, relief, warden })
     }
 
     /// Lets the threads answer what waits, and ends them. False: they did not end in time.
     pub(super) fn end(self) -> bool {
         self.control.stop();
-        have_ended(&[&self.reader, &self.evidence])
+        have_ended(&[&self.reader, &self.evidence, &self.relief, &self.warden])
     }
 }
 

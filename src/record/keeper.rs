@@ -8,9 +8,10 @@ use super::file::{Appender, Place, errno};
 use super::format::Notice;
 use super::log::Shared;
 use super::settings::{FileSettings, Sync};
-use super::writer::Current;
+use super::writer::{Current, Writer};
 use nix::errno::Errno;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::mpsc::Receiver;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ impl Bell {
 #[derive(Debug)]
 pub(super) struct Keeper {
     file: Option<Kept>,
+    /// Tells the writer, where it is not there yet.
+    opening: Option<Receiver<Result<Writer, Errno>>>,
 }
 
 #[derive(Debug)]
@@ -86,9 +89,13 @@ struct Kept {
 }
 
 impl Keeper {
-    /// A keeper of this file, or, without one, of standard error.
-    pub(super) fn new(settings: Option<&FileSettings>) -> Self {
+    /// A keeper of this file, or, without one, of standard error. `opening` tells of a writer that is yet to come.
+    pub(super) fn new(
+        settings: Option<&FileSettings>,
+        opening: Option<Receiver<Result<Writer, Errno>>>,
+    ) -> Self {
         Self {
+            opening,
             file: settings.map(|settings| Kept {
                 place: Place::new(&settings.path, settings.keep),
                 settings: settings.clone(),
@@ -106,6 +113,10 @@ impl Keeper {
     pub(super) fn run(mut self, shared: &Shared) {
         loop {
             let wishes = shared.bell.wait();
+            if let Some(Ok(Ok(writer))) = self.opening.as_ref().map(Receiver::try_recv) {
+                shared.arrive(writer);
+                self.opening = None;
+            }
             match &mut self.file {
                 Some(kept) => kept.tick(shared, wishes),
                 None => shared.flush(),

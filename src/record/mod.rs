@@ -24,11 +24,12 @@ mod settings;
 mod stderr;
 mod syslog;
 mod terminal;
+mod turn;
 pub mod verify;
 mod writer;
 
 pub use format::{Case, Cut, Entry, Evidence, Host, Notice};
 pub use generations::Generations;
-pub use log::{Log, NotRecorded, RecordError, SinkState};
+pub use log::{Log, NotRecorded, RecordError, SinkState, Successor};
 pub use settings::{AlertSettings, FileSettings, JournalSettings, Settings, Stderr, Sync, SyslogSettings};
 pub use writer::Numbering;

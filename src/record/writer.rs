@@ -1,10 +1,9 @@
-//! The writer behind the log's mutex: the sequence, the line in the making, and the record of truth it goes to.
+//! The writer that the log's threads use in turn: the sequence, the line in the making, and the record of truth it goes to.
 //!
-//! Owns what is missing there and tells of it as soon as the place works again. Called by [`super::log`] alone, which
-//! holds the mutex.
+//! Owns what is missing there and tells of it as soon as the place works again. Called by [`super::log`] alone.
 
 use super::file::{Appender, Place};
-use super::format::{self, Entry, Frame, Host, Notice, Redact};
+use super::format::{self, Entry, Frame, Host, Notice};
 use super::log::{NotRecorded, SinkState};
 use super::settings::{FileSettings, Sync};
 use super::stderr::NonBlocking;
@@ -30,7 +29,6 @@ pub(super) struct Writer {
     next: u64,
     numbering: Option<Arc<dyn Numbering>>,
     line: Vec<u8>,
-    redact: Redact,
     primary: Primary,
     missing: Option<Missing>,
     written: u64,
@@ -125,7 +123,6 @@ impl Writer {
             next,
             numbering: None,
             line,
-            redact: Redact::default(),
             primary,
             missing: None,
             written: 0,
@@ -136,16 +133,10 @@ impl Writer {
     }
 
     /// Writes one attempt's record.
-    pub(super) fn attempt(&mut self, entry: &Entry<'_>, host: &Host) -> Outcome {
+    pub(super) fn attempt(&mut self, entry: &Entry<'_>, frame: &Frame<'_>) -> Outcome {
         let sequence = self.begin();
-        let frame = Frame { host, redact: &self.redact };
-        format::attempt(&mut self.line, sequence, entry, &frame);
-        self.finish(sequence, host)
-    }
-
-    /// Hides other arguments from now on.
-    pub(super) fn redact(&mut self, redact: Redact) {
-        self.redact = redact;
+        format::attempt(&mut self.line, sequence, entry, frame);
+        self.finish(sequence, frame.host)
     }
 
     /// Writes a notice.
@@ -153,6 +144,31 @@ impl Writer {
         let sequence = self.begin();
         format::notice(&mut self.line, sequence, now(), notice, host);
         self.finish(sequence, host)
+    }
+
+    /// So many records and notices could not be written while another thread hung in a write: uses up their numbers, and
+    /// tells of them as of all that is missing.
+    pub(super) fn lose(&mut self, count: u64) {
+        if count == 0 {
+            return;
+        }
+        let first = self.next;
+        self.next = self.next.saturating_add(count);
+        let before = self.missing.unwrap_or(Missing { first, last: first, count: 0 });
+        let last = self.next.saturating_sub(1);
+        self.missing = Some(Missing { last, count: before.count.saturating_add(count), ..before });
+        self.lost = self.lost.saturating_add(count);
+        self.error = Some(Errno::ETIMEDOUT);
+    }
+
+    /// The number of the next line.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// How many lines were written, and how many lost.
+    pub(super) fn done(&self) -> [u64; 2] {
+        [self.written, self.lost]
     }
 
     /// The record of truth's name in counters and notices.

@@ -4,6 +4,7 @@
 //! worker finds it. It never reads an event, never answers one, and never executes a program: it forks. Owns the
 //! worker's life; what a worker does is the caller's function, and whether it is stuck the caller says.
 
+use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -55,6 +56,9 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 /// The status where the first worker was killed before it stood: EX_SOFTWARE.
 const NEVER_STOOD: u8 = 70;
 
+/// A worker that was killed and is not gone after this time is looked at more closely.
+const LET_GO: Duration = Duration::from_millis(300);
+
 /// A worker that lives this long has started well.
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -73,6 +77,7 @@ pub fn supervise(work: &mut impl Watched) -> io::Result<Outcome> {
     let mut inbox = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let mut last = None;
     let mut pause = Duration::ZERO;
+    let mut lingering = Vec::new();
     loop {
         let begun = Instant::now();
         let worker = match fork()? {
@@ -82,7 +87,7 @@ pub fn supervise(work: &mut impl Watched) -> io::Result<Outcome> {
             }
             Forked::Parent(worker) => worker,
         };
-        let end = watch(worker, &mut inbox, work)?;
+        let end = watch(worker, &mut inbox, work, &mut lingering)?;
         match end {
             End::Exited(0) => return Ok(Outcome::Ended(0)),
             End::Exited(status) if !work.has_stood() => return Ok(Outcome::Ended(status)),
@@ -96,9 +101,16 @@ pub fn supervise(work: &mut impl Watched) -> io::Result<Outcome> {
     }
 }
 
-/// Waits for the end of a worker; hands our signals on to it.
-fn watch(worker: Pid, inbox: &mut SignalFd, work: &mut impl Watched) -> io::Result<End> {
+/// Waits for the end of a worker; hands our signals on to it. `lingering` are workers that have ended for us and not for
+/// the kernel.
+fn watch(
+    worker: Pid,
+    inbox: &mut SignalFd,
+    work: &mut impl Watched,
+    lingering: &mut Vec<Pid>,
+) -> io::Result<End> {
     let mut killed = false;
+    let mut dying: Option<Instant> = None;
     loop {
         let mut fds = [PollFd::new(inbox.as_fd(), PollFlags::POLLIN)];
         let timeout = PollTimeout::try_from(HEARTBEAT).unwrap_or(PollTimeout::NONE);
@@ -120,11 +132,38 @@ fn watch(worker: Pid, inbox: &mut SignalFd, work: &mut impl Watched) -> io::Resu
             | WaitStatus::Continued(_)
             | WaitStatus::StillAlive => {}
         }
+        lingering
+            .retain(|past| matches!(waitpid(*past, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive)));
         if !woken && !killed && work.is_stuck() {
-            // SIGKILL also ends a process that is stopped. It is surely dead when waitpid says so, and not before.
+            // SIGKILL also ends a process that is stopped. It is surely dead when waitpid says so, or when all that is left
+            // of it waits in the kernel.
             killed = kill(worker, Signal::SIGKILL).is_ok();
         }
+        let is_dying = killed || state(&format!("/proc/{worker}/stat")) == Some('Z');
+        let since = dying.get_or_insert_with(Instant::now);
+        if !is_dying {
+            dying = None;
+        } else if since.elapsed() >= LET_GO && has_left_user_space(worker) {
+            lingering.push(worker);
+            return Ok(End::Stuck);
+        }
     }
+}
+
+/// Of a process that was killed: each of its threads has ended, or waits in the kernel where no signal reaches it (a disk
+/// hangs). Such a thread ends on its way out of the system call: it never answers an exec again, and the group's events
+/// can be another's. Its process can linger for as long as the disk does.
+fn has_left_user_space(process: Pid) -> bool {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else { return true };
+    tasks.flatten().all(|task| {
+        let state = task.path().to_str().and_then(|path| state(&format!("{path}/stat")));
+        matches!(state, None | Some('D' | 'Z' | 'X'))
+    })
+}
+
+/// The state in a stat file (proc_pid_stat(5)); `None` where there is none any more.
+fn state(file: &str) -> Option<char> {
+    fs::read_to_string(file).ok()?.rsplit_once(") ")?.1.chars().next()
 }
 
 /// Signals for the guard reach whoever holds its name: the parent. The worker is the one that acts on them.
@@ -153,6 +192,12 @@ fn next_pause(pause: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_runs_has_not_left_user_space() {
+        assert!(!has_left_user_space(Pid::this()));
+        assert_eq!(state("/proc/1/nonexistent"), None);
+    }
 
     #[test]
     fn pauses_grow_to_a_bound() {

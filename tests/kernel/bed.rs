@@ -18,6 +18,9 @@ use serde_json::Value;
 /// No test on this kernel may take longer: a guard that does not answer would hang it for ever.
 const DEADLINE: Duration = Duration::from_secs(90);
 
+/// An unprivileged user, whom the shipped policy allows what it denies root.
+pub const NOBODY: u32 = 65534;
+
 /// A test's own mounts and files. Lives in one thread.
 pub struct Bed {
     directory: tempfile::TempDir,
@@ -128,8 +131,12 @@ impl Bed {
 
     /// Starts a guard with a parent, and waits until it is ready.
     pub fn supervised(&self, configuration: &str) -> Guard {
-        let config = self.configure(configuration, "");
-        let guard = self.launch(&config, &["--supervise"]);
+        self.supervised_with(&self.configure(configuration, ""))
+    }
+
+    /// The same, with the configuration in this file.
+    pub fn supervised_with(&self, config: &Path) -> Guard {
+        let guard = self.launch(config, &["--supervise"]);
         let stderr = self.path("stderr");
         wait_until("the guard is ready", || {
             fs::read_to_string(&stderr).unwrap_or_default().lines().any(|line| line == "ready")

@@ -15,12 +15,10 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::bed::{
-    Bed, Exec, Guard, bed, bed_within, die_with_parent, exec, exec_as, records_in, tmpfs, wait_until,
+    Bed, Exec, Guard, NOBODY, bed, bed_within, die_with_parent, exec, exec_as, records_in, tmpfs, wait_until,
 };
 use crate::helper::{Crowd, bottomless, crowd};
 
-/// An unprivileged user, whom the shipped policy allows what it denies root.
-const NOBODY: u32 = 65534;
 /// The storms' deadline.
 const LONG: Duration = Duration::from_secs(300);
 
@@ -500,7 +498,7 @@ fn fill(disk: &Path) {
     while file.write_all(&[0; 4096]).is_ok() {}
 }
 
-fn guard_logging_to(bed: &Bed, log: &Path, configuration: &str) -> Guard {
+pub fn guard_logging_to(bed: &Bed, log: &Path, configuration: &str) -> Guard {
     let config = bed.configure(configuration, "");
     let text = fs::read_to_string(&config).unwrap();
     let usual = bed.path("events.ndjson");
@@ -524,7 +522,7 @@ fn not_recorded(guard: &Guard) -> u64 {
     guard.status()["counters"]["failures"]["not_recorded"].as_u64().unwrap()
 }
 
-fn sink(guard: &Guard, name: &str) -> Value {
+pub fn sink(guard: &Guard, name: &str) -> Value {
     let status = guard.status();
     status["sinks"].as_array().unwrap().iter().find(|sink| sink["name"] == name).unwrap().clone()
 }
@@ -538,7 +536,7 @@ fn lost_by_syslog(guard: &Guard) -> u64 {
 }
 
 /// Whether `events --verify` finds the log whole, and what it says.
-fn verified(log: &Path) -> (bool, String) {
+pub fn verified(log: &Path) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shmguard"));
     let output = command.args(["events", "--verify"]).arg(log.join("events.ndjson")).output().unwrap();
     let text =
@@ -546,13 +544,13 @@ fn verified(log: &Path) -> (bool, String) {
     (output.status.success(), text)
 }
 
-fn is(record: &Value, action: &str) -> bool {
+pub fn is(record: &Value, action: &str) -> bool {
     record["event"]["action"] == action
 }
 
 /// Every number is there, once, in order.
 #[track_caller]
-fn assert_in_order(records: &[Value]) {
+pub fn assert_in_order(records: &[Value]) {
     let numbers: Vec<_> =
         records.iter().map(|record| record["event"]["sequence"].as_u64().unwrap()).collect();
     for pair in numbers.windows(2) {
@@ -561,13 +559,13 @@ fn assert_in_order(records: &[Value]) {
 }
 
 /// Memory in KiB: what is resident and the process's own.
-fn resident(process: Pid) -> u64 {
+pub fn resident(process: Pid) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-fn open_descriptors(process: Pid) -> usize {
+pub fn open_descriptors(process: Pid) -> usize {
     fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()
 }
 

@@ -19,6 +19,7 @@ mod bed;
 mod benign;
 mod containers;
 mod content;
+mod disk;
 mod doctor;
 mod elf;
 mod evasions;

@@ -146,7 +146,7 @@ fn readable_lines_go_to_standard_error_after_the_record() {
     let (_directory, settings) = place();
     let (mut reader, pipe) = std::io::pipe().unwrap();
     let settings = Settings { stderr: Stderr::Readable, ..settings };
-    let log = Log::open_with(&settings, samples::host(), None, pipe.into(), true).unwrap();
+    let log = Log::open_with(&settings, samples::host(), None, None, pipe.into(), true).unwrap();
     log.attempt(&Sample::denied().entry()).unwrap();
     assert!(log.close(Duration::from_secs(5)));
     let mut text = String::new();

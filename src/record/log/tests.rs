@@ -86,7 +86,7 @@ fn a_successor_goes_on_with_the_numbers_and_the_losses_of_a_log_that_was_moved_a
     let (_directory, settings) = place();
     let left = Arc::new(Left(Mutex::new((8, 6))));
     let numbering: Arc<dyn Numbering> = Arc::<Left>::clone(&left);
-    let log = Log::open_after(&settings, samples::host(), numbering).expect("the log opens");
+    let log = Log::open_after(&settings, samples::host(), numbering, None).expect("the log opens");
     assert_eq!(log.attempt(&Sample::allowed().entry()), Ok(8));
     assert_eq!(left.noted(), (10, 0));
     let text = std::fs::read_to_string(path(&settings)).unwrap();
@@ -97,7 +97,7 @@ fn a_successor_goes_on_with_the_numbers_and_the_losses_of_a_log_that_was_moved_a
     // Killed during a line that is in the file all the same, and during one that is not.
     for (noted, missing) in [((10, 9), None), ((13, 12), Some((12, 12)))] {
         let left: Arc<dyn Numbering> = Arc::new(Left(Mutex::new(noted)));
-        let log = Log::open_after(&settings, samples::host(), left).expect("the log opens");
+        let log = Log::open_after(&settings, samples::host(), left, None).expect("the log opens");
         assert_eq!(log.attempt(&Sample::allowed().entry()), Ok(noted.0));
         let text = std::fs::read_to_string(path(&settings)).unwrap();
         assert_eq!(Head::parse(text.lines().last().unwrap().as_bytes()).unwrap().missing, missing);
@@ -154,7 +154,8 @@ fn two_threads_number_each_record_once_and_in_the_order_of_the_file() {
 fn without_a_file_standard_error_is_the_record_and_a_reader_that_sleeps_holds_up_nothing() {
     let settings = Settings { stderr: Stderr::Record, ..Settings::default() };
     let (reader, pipe) = std::io::pipe().unwrap();
-    let log = Log::open_with(&settings, samples::host(), None, pipe.into(), false).expect("the log opens");
+    let log =
+        Log::open_with(&settings, samples::host(), None, None, pipe.into(), false).expect("the log opens");
     let started = std::time::Instant::now();
     let taken = (0..1000).filter(|_| log.attempt(&Sample::denied().entry()).is_ok()).count();
     assert!(started.elapsed() < std::time::Duration::from_secs(5));
@@ -179,7 +180,8 @@ fn without_a_file_standard_error_is_the_record_and_a_reader_that_sleeps_holds_up
 fn a_line_that_a_pipe_takes_half_is_completed_before_the_next() {
     let settings = Settings { stderr: Stderr::Record, ..Settings::default() };
     let (reader, pipe) = std::io::pipe().unwrap();
-    let log = Log::open_with(&settings, samples::host(), None, pipe.into(), false).expect("the log opens");
+    let log =
+        Log::open_with(&settings, samples::host(), None, None, pipe.into(), false).expect("the log opens");
     let mut long = Sample::denied();
     long.attempt.object.names = ["n".repeat(5_000)].into_iter().collect();
     let taken = (0..10).filter(|_| log.attempt(&long.entry()).is_ok()).count();
