@@ -6,14 +6,18 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::thread::JoinHandleExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::pthread::pthread_kill;
+use nix::sys::signal::Signal;
 
 use super::pace::Pace;
 use super::pipeline::{Identify, Job, Next, Pipeline, Shared, Sink, fallback};
@@ -97,6 +101,9 @@ impl ReaderControl {
 
 /// Reads and answers until it is told to stop, and then until nothing waits.
 ///
+/// Sleeps in read(2) itself: a poll(2) before it and a read that finds nothing after each answer were a tenth of the
+/// work on an attempt. Whoever stops it calls [`interrupt`].
+///
 /// # Errors
 /// The group can't be read any more; the caller must not go on as if it could.
 pub(super) fn read_events<I: Identify, S: Sink>(
@@ -109,12 +116,16 @@ pub(super) fn read_events<I: Identify, S: Sink>(
     pace: &mut Pace,
 ) -> io::Result<()> {
     let mut spare = Some(Box::<Attempt>::default());
+    group.set_waiting(true)?;
+    if control.is_to_stop() {
+        // It was told so a moment ago, and ours was the later word.
+        group.set_waiting(false)?;
+    }
     loop {
         let Some(incoming) = group.read(fallback(&shared.current.get()))? else {
             if control.is_to_stop() {
                 return Ok(());
             }
-            wait(group.as_fd(), control)?;
             continue;
         };
         match incoming {
@@ -159,9 +170,16 @@ pub(super) fn relieve<I: Identify, S: Sink>(
 ) -> io::Result<()> {
     let mut spare = Box::<Attempt>::default();
     while control.turns() == turns {
+        // A read sleeps, and is not ended by the first one's moving: only what is there is read. Should the first one take
+        // it in between, the next event ends that sleep.
+        if !wait_for(group.as_fd(), control, RELIEF_LOOK)? {
+            if control.is_to_stop() {
+                return Ok(());
+            }
+            continue;
+        }
         match group.read(fallback(&shared.current.get()))? {
-            None if control.is_to_stop() => return Ok(()),
-            None => wait_for(group.as_fd(), control, RELIEF_LOOK)?,
+            None => {}
             Some(Incoming::Exec(exec)) => {
                 spare = match pipeline.judge(exec, spare) {
                     Next::Answered(attempt) => attempt,
@@ -173,6 +191,27 @@ pub(super) fn relieve<I: Identify, S: Sink>(
     }
     Ok(())
 }
+
+/// Has readers that are told to stop see it, though they sleep in the kernel. Called once [`catch_interrupts`] was.
+///
+/// # Errors
+/// The group's flags can't be changed; they then sleep on.
+pub(super) fn interrupt(group: &Group, readers: &[&JoinHandle<()>]) -> io::Result<()> {
+    // First: a read that the signal comes too early for does not sleep any more, and one that sleeps is ended by it.
+    group.set_waiting(false)?;
+    readers.iter().try_for_each(|reader| Ok(pthread_kill(reader.as_pthread_t(), INTERRUPT)?))
+}
+
+/// Makes the signal of [`interrupt`] one that ends a sleep and does nothing else.
+///
+/// # Errors
+/// The kernel refuses a handler.
+pub(super) fn catch_interrupts() -> io::Result<()> {
+    signal_hook::flag::register(INTERRUPT as i32, Arc::new(AtomicBool::new(false))).map(drop)
+}
+
+/// Sent by nobody else, and without effect if it is.
+const INTERRUPT: Signal = Signal::SIGURG;
 
 /// Completes jobs until the reader is gone and the queue is empty.
 pub(super) fn take_evidence<I: Identify, S: Sink>(
@@ -212,18 +251,20 @@ fn from_pool(pool: &Pool) -> Box<Attempt> {
 
 /// Waits for an event or for the end.
 pub(super) fn wait(group: BorrowedFd<'_>, control: &ReaderControl) -> io::Result<()> {
-    wait_for(group, control, PollTimeout::NONE)
+    wait_for(group, control, PollTimeout::NONE).map(drop)
 }
 
+/// Whether an event is there.
 fn wait_for(
     group: BorrowedFd<'_>,
     control: &ReaderControl,
     longest: impl Into<PollTimeout>,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let wake = control.wake();
     let mut fds = [PollFd::new(group, PollFlags::POLLIN), PollFd::new(wake, PollFlags::POLLIN)];
     match poll(&mut fds, longest) {
-        Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+        Ok(_) => Ok(fds.first().and_then(PollFd::any).unwrap_or(false)),
+        Err(nix::Error::EINTR) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
 }

@@ -81,6 +81,7 @@ fn no_reader() -> StartError {
 
 /// The answering threads.
 pub(super) struct Threads {
+    group: Arc<Group>,
     control: Arc<ReaderControl>,
     reader: JoinHandle<()>,
     evidence: JoinHandle<()>,
@@ -97,6 +98,7 @@ impl Threads {
         shared: &Arc<Shared<Log>>,
         deadline: Duration,
     ) -> Result<Self, StartError> {
+        reader::catch_interrupts().map_err(system("catch a signal"))?;
         let control = Arc::new(ReaderControl::new().map_err(system("make an eventfd"))?);
         let (queue, jobs) = mpsc::sync_channel(EVIDENCE_QUEUE);
         let (give_back, pool) = mpsc::channel();
@@ -140,12 +142,14 @@ impl Threads {
             let _confined = privileges::confine_answering();
             warden.watch();
         })?;
-        Ok(Self { control, reader, evidence, relief, warden })
+        Ok(Self { group: Arc::clone(group), control, reader, evidence, relief, warden })
     }
 
     /// Lets the threads answer what waits, and ends them. False: they did not end in time.
     pub(super) fn end(self) -> bool {
         self.control.stop();
+        // Where that fails a reader has not ended in time, which is told.
+        let _interrupted = reader::interrupt(&self.group, &[&self.reader, &self.relief]);
         have_ended(&[&self.reader, &self.evidence, &self.relief, &self.warden])
     }
 }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
 use super::{InFlight, PendingExec, Waiting};
 use crate::event::{Response, Settled};
 use crate::sys::{clock, fanotify};
@@ -176,7 +178,18 @@ impl Group {
         Ok(())
     }
 
-    /// Reads one event; `None` where none waits. Does not block: poll the descriptor for reading.
+    /// Whether [`Group::read`] waits for an event. It does not at first; a call that waits already goes on waiting.
+    ///
+    /// # Errors
+    /// What fcntl(2) says.
+    pub fn set_waiting(&self, waits: bool) -> io::Result<()> {
+        let flags = if waits { OFlag::empty() } else { OFlag::O_NONBLOCK };
+        fcntl(&self.fd, FcntlArg::F_SETFL(flags))?;
+        Ok(())
+    }
+
+    /// Reads one event; `None` where none waits, or a signal came. Blocks only after [`Group::set_waiting`]: else poll
+    /// the descriptor for reading.
     ///
     /// One at a time: of a batch whose second event has no descriptor, the kernel would have denied that one already.
     ///
