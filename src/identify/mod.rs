@@ -10,6 +10,7 @@ mod aside;
 mod further;
 mod inner;
 mod interpreters;
+mod kept;
 mod object;
 pub mod opener;
 mod outcome;
@@ -26,7 +27,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use self::aside::Aside;
-use self::object::{Asking, Files, Whereabouts};
+use self::object::{Asking, Files, Mounts, Whereabouts};
 use self::outcome::SetId;
 use self::parse::{id_map, status};
 use self::proc::Proc;
@@ -140,8 +141,12 @@ impl Identifier {
         let awaits_exec = attempt.awaits_exec();
         let Attempt { subject, object, .. } = attempt;
         let thread = (thread > 0).then_some(thread);
-        let asking = Asking { proc: &self.proc, features: self.features, thread };
-        self.files.identify(asking, &mut self.aside, file, object);
+        let asking = Asking { proc: &self.proc, features: self.features, thread, mounts: Mounts::Asked };
+        self.files.identify(Asking { mounts: Mounts::Kept, ..asking }, &mut self.aside, file, object);
+        if object.inner.is_unknown() && self.files.has_kept() {
+            // A directory above the mount was renamed.
+            self.files.identify(asking, &mut self.aside, file, object);
+        }
         // It can be a mount of a third namespace, reached through the root directory of a process there.
         if let (Fact::Known(facts), true) =
             (&object.file, self.features.foreign_statmount && object.inner.is_unknown())
@@ -209,7 +214,7 @@ impl Identifier {
             Whereabouts::OurRoot => true,
             Whereabouts::Ours => self.steady(LOOKS_OUTSIDE, thread, file, object).is_some(),
             Whereabouts::Elsewhere => {
-                let asking = Asking { proc: &self.proc, features: self.features, thread };
+                let asking = Asking { proc: &self.proc, features: self.features, thread, mounts: Mounts::Asked };
                 scope.name(device, Fact::Unknown(Cause::Unsteady), &mut self.directories);
                 let there = self.files.stands_inside(asking, file, device, inner, self.directories.iter());
                 self.directories.clear();
@@ -232,7 +237,7 @@ impl Identifier {
         file: BorrowedFd<'_>,
         object: &Object,
     ) -> Option<Stat> {
-        let asking = Asking { proc: &self.proc, features: self.features, thread };
+        let asking = Asking { proc: &self.proc, features: self.features, thread, mounts: Mounts::Asked };
         let inner = object.inner.known()?;
         let mut last = None;
         for _ in 0..looks {

@@ -1,8 +1,9 @@
 //! What: the file's facts, its path as the caller sees it, its path inside the superblock, and the mount between.
 //!
 //! The file is the event's descriptor, so it is the right one whatever its names are. The path inside the superblock
-//! is made anew for each attempt from two questions, the descriptor's path and the mount's place, and nothing about
-//! a mount is kept: a remembered mount point that has moved would let its mover choose which exception holds.
+//! is made anew for each attempt from two questions, the descriptor's path and the mount's place. About a mount nothing
+//! is kept that the kernel does not say is still so (`kept`), and nothing at all where the place lets something run: a
+//! remembered mount point that has moved would let its mover choose which exception holds.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use nix::sys::statvfs::{FsFlags, fstatvfs};
 
 use super::aside::Aside;
 use super::inner::{self, DELETED, Place};
+use super::kept::Kept;
 use super::parse::{fdinfo_mount, maps, mountinfo};
 use super::proc::{Entry, Proc, cause, read_link, reuse};
 use super::{Features, IdentifyError};
@@ -36,6 +38,9 @@ pub(super) struct Files {
     ours: bool,
     /// The mount namespaces in which mounts were found, the last one first.
     spaces: Vec<Space>,
+    kept: Kept,
+    /// What was told of the mount last was kept.
+    has_kept: bool,
 }
 
 /// Who asks, and with which of the kernel's means.
@@ -44,6 +49,16 @@ pub(super) struct Asking<'a> {
     pub(super) proc: &'a Proc,
     pub(super) features: Features,
     pub(super) thread: Option<i32>,
+    pub(super) mounts: Mounts,
+}
+
+/// Where the facts of a mount come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mounts {
+    /// What is kept will do.
+    Kept,
+    /// The kernel is asked.
+    Asked,
 }
 
 /// One look at a file's place.
@@ -97,6 +112,8 @@ impl Files {
             point: Vec::with_capacity(256),
             ours: false,
             spaces: vec![Space::Own],
+            kept: Kept::default(),
+            has_kept: false,
         })
     }
 
@@ -250,13 +267,34 @@ impl Files {
         ours == Some(false)
     }
 
+    /// Whether what was looked at last rests on a mount that was kept.
+    pub(super) fn has_kept(&self) -> bool {
+        self.has_kept
+    }
+
     /// The mount of the descriptor.
     fn mount(&mut self, asking: Asking<'_>, file: BorrowedFd<'_>, stat: &Stat) -> Result<Mounted, Cause> {
+        self.has_kept = false;
         let MountId::Unique(id) = stat.mount else {
             let id = mount_id(asking.proc, file, stat)?;
             return self.read_table(asking, id);
         };
+        if asking.mounts == Mounts::Kept
+            && let Some(mount) = self.kept.mount(id)
+        {
+            self.has_kept = true;
+            self.ours = true;
+            replace(&mut self.root, &mount.root);
+            replace(&mut self.point, &mount.point);
+            return Ok(Mounted { device: mount.device, nosuid: mount.nosuid });
+        }
         match self.ask_kernel(asking, id) {
+            Ok(mounted) => {
+                if asking.mounts == Mounts::Kept && self.ours {
+                    self.kept.keep(id, mounted.device, mounted.nosuid, &self.root, &self.point);
+                }
+                Ok(mounted)
+            }
             // From 6.8 to 6.10 the kernel tells of our own namespace only; the tables know the other kind of id.
             Err(Cause::Unsupported) if !asking.features.foreign_statmount => {
                 let recycled = statx::of(file, Want::Recycled).map_err(cause)?;
@@ -265,7 +303,7 @@ impl Files {
                     MountId::Unique(_) | MountId::Unsaid => Err(Cause::Unsupported),
                 }
             }
-            asked => asked,
+            Err(cause) => Err(cause),
         }
     }
 
@@ -542,7 +580,7 @@ fn kept(done: Result<(), Cause>, text: Vec<u8>) -> Fact<Vec<u8>> {
     }
 }
 
-fn replace(text: &mut Vec<u8>, with: &[u8]) {
+pub(super) fn replace(text: &mut Vec<u8>, with: &[u8]) {
     text.clear();
     text.extend_from_slice(with);
 }

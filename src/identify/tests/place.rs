@@ -331,6 +331,40 @@ fn a_moved_mount_is_seen_where_it_is_now() {
     });
 }
 
+/// What is kept of a mount must not be believed once the mount has moved, however well it would fit, nor its flags.
+#[test]
+fn a_mount_that_was_kept_is_not_believed_after_a_change() {
+    in_own_namespace("a kept mount", |dir| {
+        let (place, aside) = (directory(dir.join("place")), directory(dir.join("aside")));
+        let below = directory(place.join("docker"));
+        tmpfs(&place);
+        let file = File::open(program(&place.join("x"))).unwrap();
+        let mut identifier = Identifier::new().unwrap();
+        let mut attempt = Attempt::default();
+        let mut look = |attempt: &mut Attempt| {
+            identifier.essential(own_thread(), file.as_fd(), &Scope::default(), attempt);
+            identifier.essential(own_thread(), file.as_fd(), &Scope::default(), attempt);
+            (attempt.object.inner.clone(), attempt.object.mount.nosuid.clone())
+        };
+        let inner = Fact::Known(b"/x".to_vec());
+        assert_eq!(look(&mut attempt), (inner.clone(), Fact::Known(false)));
+        let moved = |from: &Path, to: &Path| {
+            mount(Some(from), to, None::<&Path>, MsFlags::MS_MOVE, None::<&Path>).unwrap();
+        };
+        moved(&place, &aside);
+        // The mount point of before begins the path of now: taken for true, it would make "/docker/x" of it.
+        moved(&aside, &below);
+        assert_eq!(look(&mut attempt).0, inner);
+        assert_eq!(attempt.object.seen, Fact::Known(bytes(below.join("x"))));
+        let again = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID;
+        mount(None::<&Path>, &below, None::<&Path>, again, None::<&Path>).unwrap();
+        assert_eq!(look(&mut attempt), (inner.clone(), Fact::Known(true)));
+        // A renamed directory is no change of the namespace.
+        std::fs::rename(dir.join("place"), dir.join("elsewhere")).unwrap();
+        assert_eq!(look(&mut attempt).0, inner);
+    });
+}
+
 #[test]
 fn a_nosuid_mount_is_known_as_such() {
     in_own_namespace("nosuid", |dir| {
