@@ -20,6 +20,7 @@ use super::outcome::{self, Sets};
 use super::parse::capability::FileCapabilities;
 use super::parse::{bracketed, capability, cgroup, decimal, stat, status};
 use super::proc::{Proc, Task, cause, fact};
+use super::subject::Last;
 use super::{Identifier, arguments, object, subject};
 use crate::event::{
     Arguments, Attempt, Cause, Fact, Groups, Image, Login, Namespaces, Object, Pid, Process, Subject, Texts,
@@ -199,7 +200,7 @@ impl Identifier {
                 process.start = Fact::Unknown(cause);
             }
         }
-        let ids = subject::ids(&self.proc, self.features, id, &mut self.text);
+        let ids = subject::ids(&self.proc, self.features, id, &mut Last::default(), &mut self.text);
         process.credentials = fact(ids.map(|ids| ids.credentials));
         process
     }

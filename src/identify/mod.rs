@@ -31,6 +31,7 @@ use self::object::{Asking, Files, Mounts, Whereabouts};
 use self::outcome::SetId;
 use self::parse::{id_map, status};
 use self::proc::Proc;
+use self::subject::Last;
 use crate::event::{Attempt, Cause, Credentials, Fact, FileFacts, Object, Pid, Subject, Texts, Uid};
 use crate::sys::statx::{self, Stat, Want};
 use crate::sys::{namespaces, pidfd, statmount};
@@ -43,6 +44,7 @@ use crate::watch::plan::{Placement, Scope};
 pub struct Identifier {
     proc: Arc<Proc>,
     files: Files,
+    last: Last,
     features: Features,
     aside: Aside,
     environment: bool,
@@ -103,6 +105,7 @@ impl Identifier {
             user_namespace: linked.ok().and_then(|()| parse::bracketed(&text)),
             proc: Arc::new(proc),
             files: Files::open()?,
+            last: Last::default(),
             features,
             aside: Aside::default(),
             environment: false,
@@ -164,7 +167,8 @@ impl Identifier {
         if self.place(nowhere, thread, file, scope, object) == Placement::Outside {
             return Placement::Outside;
         }
-        subject::identify(&self.proc, self.features, thread, &mut self.text, subject);
+        let Self { proc, last, text, .. } = self;
+        subject::identify(proc, self.features, thread, last, text, subject);
         match subject.credentials {
             Fact::Known(caller) if !awaits_exec => {
                 subject.user = Fact::Known(outcome::holder(&caller));
@@ -214,7 +218,8 @@ impl Identifier {
             Whereabouts::OurRoot => true,
             Whereabouts::Ours => self.steady(LOOKS_OUTSIDE, thread, file, object).is_some(),
             Whereabouts::Elsewhere => {
-                let asking = Asking { proc: &self.proc, features: self.features, thread, mounts: Mounts::Asked };
+                let asking =
+                    Asking { proc: &self.proc, features: self.features, thread, mounts: Mounts::Asked };
                 scope.name(device, Fact::Unknown(Cause::Unsteady), &mut self.directories);
                 let there = self.files.stands_inside(asking, file, device, inner, self.directories.iter());
                 self.directories.clear();

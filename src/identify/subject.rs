@@ -8,7 +8,7 @@
 //! nothing runs that was judged wrongly, and the answer comes back with ENOENT, which the record tells. Through the
 //! descriptor (and through [`super::proc::Task`]) all facts are at least of one task.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::Features;
 use super::parse::status;
@@ -27,18 +27,40 @@ pub(super) struct Ids {
     pub(super) credentials: Credentials,
 }
 
+/// The thread that was looked at last: one that tries again and again, as a flood does, is not looked up each time.
+#[derive(Debug, Default)]
+pub(super) struct Last(Option<(i32, OwnedFd)>);
+
+impl Last {
+    /// The ids of the thread `id`, through the descriptor that is kept if that is still its, else through a new one.
+    fn ids(&mut self, id: i32) -> Result<Ids, Cause> {
+        if let Some((_, thread)) = self.0.as_ref().filter(|(kept, _)| *kept == id)
+            && let Ok(info) = pidfd::info(thread.as_fd())
+            && info.pid == id
+        {
+            return Ok(ids_of(&info));
+        }
+        // It has ended, and its number may have been given anew.
+        let thread = pidfd::open_thread(id).map_err(cause)?;
+        let info = pidfd::info(thread.as_fd()).map_err(|_| Cause::Unsupported)?;
+        self.0 = Some((id, thread));
+        Ok(ids_of(&info))
+    }
+}
+
 /// Fills the essential facts of `subject` for the thread, all but `user` and `group`, which need the file.
 pub(super) fn identify(
     proc: &Proc,
     features: Features,
     thread: Option<i32>,
+    last: &mut Last,
     text: &mut Vec<u8>,
     subject: &mut Subject,
 ) {
     let found = match thread {
         Some(id) => {
             subject.thread = Fact::Known(Pid(id));
-            ids(proc, features, id, text)
+            ids(proc, features, id, last, text)
         }
         None => {
             subject.thread = Fact::Unknown(Cause::OutsideNamespace);
@@ -60,9 +82,15 @@ pub(super) fn identify(
 }
 
 /// The ids of the thread `id` (a process's id names its first thread).
-pub(super) fn ids(proc: &Proc, features: Features, id: i32, text: &mut Vec<u8>) -> Result<Ids, Cause> {
+pub(super) fn ids(
+    proc: &Proc,
+    features: Features,
+    id: i32,
+    last: &mut Last,
+    text: &mut Vec<u8>,
+) -> Result<Ids, Cause> {
     if features.thread_info {
-        match info(id) {
+        match last.ids(id) {
             Ok(ids) => return Ok(ids),
             // It has surely ended: pidfd_open found nobody.
             Err(Cause::Gone) => return Err(Cause::Gone),
@@ -80,14 +108,12 @@ fn parent(id: i32) -> Option<Pid> {
     (id > 0).then_some(Pid(id))
 }
 
-fn info(id: i32) -> Result<Ids, Cause> {
-    let thread = pidfd::open_thread(id).map_err(cause)?;
-    let info = pidfd::info(thread.as_fd()).map_err(|_| Cause::Unsupported)?;
+fn ids_of(info: &pidfd::Info) -> Ids {
     let [ruid, euid, suid, fsuid] = info.uids.map(Uid);
     let [rgid, egid, sgid, fsgid] = info.gids.map(Gid);
-    Ok(Ids {
+    Ids {
         process: Pid(info.tgid),
         parent: parent(info.ppid),
         credentials: Credentials { ruid, euid, suid, fsuid, rgid, egid, sgid, fsgid },
-    })
+    }
 }

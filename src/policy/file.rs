@@ -6,7 +6,7 @@ use super::limits;
 use super::mistake::Mistake;
 use super::origin::in_file;
 use super::problem::Problem;
-use super::rule::{About, Severity, Threat, ThreatItem};
+use super::rule::{About, Severity, Threat, ThreatItem, Told};
 use super::table::{Reader, Table};
 use crate::event::{Effect, Mode};
 use std::ops::Range;
@@ -100,6 +100,7 @@ fn rule(
     let mut references = table.strings("references", reader);
     references.extend(table.string("reference", reader));
     let about = About {
+        told: Told::default(),
         id: id.as_ref().map(|(id, _)| (*id).to_owned()).unwrap_or_default(),
         name: table.string("name", reader),
         effect: effect.unwrap_or(Effect::Deny),

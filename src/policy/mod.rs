@@ -36,4 +36,4 @@ pub(crate) use file::moment;
 pub use file::{Rule, Source};
 pub use generation::{EMBEDDED, Generation, PolicyFile, compile};
 pub use problem::{Place, Problem};
-pub use rule::{About, Severity, Threat, ThreatItem};
+pub use rule::{About, Severity, Threat, ThreatItem, Told};

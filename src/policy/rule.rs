@@ -1,5 +1,7 @@
 //! What a rule says about itself: everything but its condition. It rides into the record.
 
+use std::sync::OnceLock;
+
 use crate::event::{Effect, Mode};
 
 /// A rule without its condition.
@@ -37,6 +39,33 @@ pub struct About {
     pub ruleset: String,
     /// MITRE ATT&CK.
     pub threats: Vec<Threat>,
+    /// What every record about this rule says of it.
+    pub told: Told,
+}
+
+/// A text that is made of a rule once, by whoever writes it, and kept with the rule: a record is written while an exec
+/// waits. A copy of a rule begins without it, for it may be changed.
+#[derive(Debug, Default)]
+pub struct Told(OnceLock<Box<[u8]>>);
+
+impl Told {
+    /// The text; made now if this is the first time.
+    pub fn text(&self, make: impl FnOnce() -> Vec<u8>) -> &[u8] {
+        self.0.get_or_init(|| make().into())
+    }
+}
+
+impl Clone for Told {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+/// It follows from the rest of the rule.
+impl PartialEq for Told {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
 }
 
 /// How bad a match is. Elastic's scale.

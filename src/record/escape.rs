@@ -22,7 +22,7 @@ pub(super) enum Style {
 /// Appends `bytes`, without quotes around them.
 pub(super) fn push(out: &mut Vec<u8>, bytes: &[u8], style: Style) {
     // Nearly every text is of this kind, and the check runs over many bytes at a time.
-    if bytes.iter().all(|byte| is_ordinary(*byte)) {
+    if bytes.chunks(BLOCK).all(|block| block.iter().fold(true, |all, byte| all & is_ordinary(*byte))) {
         out.extend_from_slice(bytes);
         return;
     }
@@ -111,6 +111,9 @@ fn push_braced(out: &mut Vec<u8>, lead: &[u8], character: char) {
     }
     out.push(b'}');
 }
+
+/// So many bytes are looked at without stopping at the first that is special, which is many at a time.
+const BLOCK: usize = 32;
 
 /// Needs no look: printable ASCII without the two characters that JSON or the value's own escapes use.
 fn is_ordinary(byte: u8) -> bool {

@@ -7,7 +7,7 @@ use crate::event::{
     FileFacts, Gid, Image, Login, Mode, MountFacts, Namespaces, Object, Pid, Privileges, Process, Response,
     RuleIndex, Subject, Texts, Timestamp, Trust, Uid, Unseen, Users,
 };
-use crate::policy::{About, Severity, Threat, ThreatItem};
+use crate::policy::{About, Severity, Threat, ThreatItem, Told};
 use proptest::prelude::*;
 
 /// What an entry borrows.
@@ -106,6 +106,7 @@ pub(crate) fn users() -> Users {
 
 pub(crate) fn about(id: &str, effect: Effect) -> About {
     About {
+        told: Told::default(),
         id: id.into(),
         name: Some("Binary executed from shared memory".into()),
         effect,

@@ -35,6 +35,26 @@ fn the_credentials_are_those_of_the_exact_thread() {
     }
 }
 
+/// The thread's descriptor is kept from one look to the next, what it told is not.
+#[test]
+fn a_thread_that_changes_its_ids_is_told_as_it_is_now() {
+    if !is_privileged("a_thread_that_changes_its_ids_is_told_as_it_is_now") {
+        return;
+    }
+    let thread = std::thread::spawn(|| {
+        let mut identifier = Identifier::new().unwrap();
+        let (mut attempt, file) = (Attempt::default(), anything());
+        let mut look = || {
+            identifier.essential(own_thread(), file.as_fd(), &Scope::default(), &mut attempt);
+            attempt.subject.credentials.known().unwrap().ruid
+        };
+        let before = look();
+        testing::set_thread_uids(11, 12, 13).unwrap();
+        (before, look())
+    });
+    assert_eq!(thread.join().unwrap(), (Uid::ROOT, Uid(11)));
+}
+
 #[test]
 fn a_real_root_behind_another_effective_user_is_root() {
     if !is_privileged("a_real_root_behind_another_effective_user_is_root") {

@@ -21,8 +21,7 @@ pub(super) fn write(line: &mut Vec<u8>, sequence: u64, entry: &Entry<'_>, frame:
         json.object("file", |json| file(json, entry));
         json.object("container", |json| json.known_value("id", &entry.attempt.subject.container));
         if let Some(about) = entry.subject_rule() {
-            json.object("rule", |json| rule(json, about));
-            json.object("threat", |json| threat(json, &about.threats));
+            json.ready(about.told.text(|| of_rule(about)));
         }
         json.object("related", |json| related(json, entry));
         json.object("shmguard", |json| own::write(json, entry, frame));
@@ -300,6 +299,16 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
         Some(slash) => (path.get(..slash).unwrap_or_default(), path.get(slash + 1..).unwrap_or_default()),
         None => (b"", path),
     }
+}
+
+/// What is the same in every record about a rule.
+fn of_rule(about: &About) -> Vec<u8> {
+    let mut members = Vec::new();
+    Json::members(&mut members, |json| {
+        json.object("rule", |json| rule(json, about));
+        json.object("threat", |json| threat(json, &about.threats));
+    });
+    members
 }
 
 fn rule(json: &mut Json<'_>, about: &About) {

@@ -254,8 +254,15 @@ fn push_padded(out: &mut Vec<u8>, number: u64, width: usize) {
 
 /// Appends a moment as RFC 3339 in UTC with nine digits of a second.
 pub(super) fn push_date(out: &mut Vec<u8>, nanoseconds: i128) {
-    let seconds = i64::try_from(nanoseconds.div_euclid(1_000_000_000)).unwrap_or_default();
-    let fraction = u64::try_from(nanoseconds.rem_euclid(1_000_000_000)).unwrap_or_default();
+    let (seconds, fraction) = match i64::try_from(nanoseconds) {
+        // All but the far future; a division of 128 bits takes longer than all the rest.
+        Ok(short) => (short.div_euclid(1_000_000_000), short.rem_euclid(1_000_000_000)),
+        Err(_) => (
+            i64::try_from(nanoseconds.div_euclid(1_000_000_000)).unwrap_or_default(),
+            i64::try_from(nanoseconds.rem_euclid(1_000_000_000)).unwrap_or_default(),
+        ),
+    };
+    let fraction = u64::try_from(fraction).unwrap_or_default();
     let (year, month, day) = civil(seconds.div_euclid(86_400));
     let second = u64::try_from(seconds.rem_euclid(86_400)).unwrap_or_default();
     for (number, width, after) in [

@@ -7,13 +7,17 @@ use crate::record::escape::Style;
 
 /// Writes `absent` and `unknown` into the object that is open.
 pub(super) fn write(json: &mut Json<'_>, attempt: &Attempt) {
+    let mut is_unknown = false;
     json.array("absent", |json| {
-        every(attempt, &mut |prefix, name, state| {
-            if state == State::Absent {
-                json.parts_element(&[prefix.as_bytes(), name.as_bytes()], Style::Text);
-            }
+        every(attempt, &mut |prefix, name, state| match state {
+            State::Absent => json.parts_element(&[prefix.as_bytes(), name.as_bytes()], Style::Text),
+            State::Unknown(_) => is_unknown = true,
+            State::Plain => {}
         });
     });
+    if !is_unknown {
+        return;
+    }
     json.array("unknown", |json| {
         every(attempt, &mut |prefix, name, state| {
             if let State::Unknown(cause) = state {
