@@ -125,6 +125,7 @@ fn decision(effect: Effect, basis: Basis) -> Decision {
 
 fn rule() -> About {
     About {
+        told: shmguard::policy::Told::default(),
         id: "shm-exec-root".into(),
         name: Some("Binary executed from shared memory".into()),
         effect: Effect::Deny,

@@ -19,6 +19,7 @@ mod bed;
 mod benign;
 mod containers;
 mod content;
+mod cost;
 mod disk;
 mod doctor;
 mod elf;
