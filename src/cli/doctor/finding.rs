@@ -108,7 +108,7 @@ pub(super) fn start(facts: &Facts) -> &'static str {
     }
 }
 
-/// "in [watch] of FILE".
+/// A line of the configuration, and where it belongs.
 pub(super) fn key(facts: &Facts, section: &str, line: &str) -> String {
     let file = facts.files.path.as_deref();
     let file = file.unwrap_or(std::path::Path::new(crate::policy::config::DEFAULT_PATH)).display();

@@ -322,7 +322,7 @@ fn number<T: std::str::FromStr>(path: &str) -> Option<T> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// The number of a process's namespace: "pid:[4026531836]".
+/// The number of a process's namespace.
 fn namespace(process: &str, name: &str) -> Option<u64> {
     let link = fs::read_link(format!("/proc/{process}/ns/{name}")).ok()?;
     link.to_str()?.split_once('[')?.1.strip_suffix(']')?.parse().ok()
