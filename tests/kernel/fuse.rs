@@ -1,6 +1,6 @@
-//! A filesystem with one file whose content never comes (fuse(4)): whoever reads it, or touches a page of it, waits.
+//! A filesystem of files whose content never comes (fuse(4)): whoever reads one, or touches a page of one, waits.
 //!
-//! Speaks the protocol of /dev/fuse itself, as much of it as one file needs. Dropping it ends all waiting with an error.
+//! Speaks the protocol of /dev/fuse itself, as much of it as such files need. Dropping it ends all waiting with an error.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -16,10 +16,7 @@ pub struct Fuse {
     connection: File,
 }
 
-/// The file's name.
-const FILE: &str = "bottomless";
 const ROOT: u64 = 1;
-const NODE: u64 = 2;
 const HEADER: usize = 40;
 /// Reads past the page cache: mapping such a file again waits for pages that are being read, with the memory's lock held.
 const DIRECT_IO: u32 = 1;
@@ -29,16 +26,17 @@ impl Fuse {
     pub fn new(at: &Path) -> Self {
         std::fs::create_dir_all(at).unwrap();
         let connection = OpenOptions::new().read(true).write(true).open("/dev/fuse").unwrap();
-        let options = format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other", connection.as_raw_fd());
+        let options =
+            format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other", connection.as_raw_fd());
         mount(Some("test"), at, Some("fuse"), MsFlags::MS_NODEV, Some(options.as_str())).unwrap();
         let serving = connection.try_clone().unwrap();
         std::thread::spawn(move || serve(serving));
         Self { at: at.to_path_buf(), connection }
     }
 
-    /// The file.
-    pub fn file(&self) -> PathBuf {
-        self.at.join(FILE)
+    /// One of its files, by number. One that somebody waits for holds up who maps the same one.
+    pub fn file(&self, number: u8) -> PathBuf {
+        self.at.join(number.to_string())
     }
 }
 
@@ -59,9 +57,14 @@ fn serve(mut connection: File) {
         let node = u64::from_ne_bytes(request[16..24].try_into().unwrap());
         let name = request[HEADER..length].strip_suffix(b"\0").unwrap_or_default();
         let reply = match word(4) {
-            // LOOKUP
-            1 if name == FILE.as_bytes() => Ok([longs(&[NODE, 0, 3600, 3600, 0]), attributes(NODE)].concat()),
-            1 => Err(libc::ENOENT),
+            // LOOKUP: a file's name is a number, and so is its node.
+            1 => match std::str::from_utf8(name).ok().and_then(|name| name.parse::<u8>().ok()) {
+                Some(number) => {
+                    let node = ROOT + 1 + u64::from(number);
+                    Ok([longs(&[node, 0, 3600, 3600, 0]), attributes(node)].concat())
+                }
+                None => Err(libc::ENOENT),
+            },
             // GETATTR
             3 => Ok([longs(&[3600, 0]), attributes(node)].concat()),
             // OPEN: a handle, and flags.

@@ -1,12 +1,14 @@
 //! Programs that do what no command does, such as changing the ids of one thread: this test binary, run again.
 
 use std::ffi::{CStr, CString};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -73,6 +75,35 @@ pub fn crowd(threads: usize, count: usize, program: &Path) -> Crowd {
 /// Starts a process that executes `program` with an argument in memory which nobody ever fills.
 pub fn bottomless(program: &Path) -> Crowd {
     background(&["bottomless", program.to_str().unwrap()])
+}
+
+/// A helper that says how its exec ended, and may not be able to end then: it holds a file that never comes.
+pub struct Stuck(Child);
+
+/// Starts `what` with this file, which executes `program`.
+pub fn stuck(what: &[&str], file: &Path, program: &Path) -> Stuck {
+    let mut command = command(&[what, &[file.to_str().unwrap(), program.to_str().unwrap()]].concat());
+    die_with_parent(&mut command);
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
+    Stuck(command.spawn().unwrap())
+}
+
+impl Stuck {
+    /// How its exec ended.
+    pub fn told(&mut self) -> Exec {
+        let lines = BufReader::new(self.0.stdout.as_mut().unwrap()).lines();
+        match lines.map_while(Result::ok).find(|line| line.contains('@')).as_deref() {
+            Some(line) if line.ends_with("@denied") => Exec::Denied,
+            _ => Exec::Failed(0),
+        }
+    }
+}
+
+impl Drop for Stuck {
+    fn drop(&mut self) {
+        // Not waited for: it ends when what holds it up does.
+        killpg(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), Signal::SIGKILL).unwrap_or_default();
+    }
 }
 
 fn background(arguments: &[&str]) -> Crowd {
@@ -169,6 +200,14 @@ fn entry() {
             let arguments = [program.as_ptr(), page, std::ptr::null()];
             execv(&program, &arguments);
             end(if last_error() == libc::EPERM { DENIED } else { FAILED });
+        }
+        ["fuse-page", file, program] => {
+            let page = mapped(&File::open(file).unwrap());
+            tell_end(program, page.cast_const().cast());
+        }
+        ["locked-memory", file, program] => {
+            lock_memory(file);
+            tell_end(program, std::ptr::null());
         }
         ["steps", ref list @ ..] => {
             steps::play(list);
@@ -280,6 +319,52 @@ fn bottomless_page() -> *const libc::c_char {
     let registered = unsafe { libc::ioctl(descriptor, request, register.as_mut_ptr()) };
     assert_eq!((opened, registered), (0, 0), "{}", std::io::Error::last_os_error());
     page.cast_const().cast()
+}
+
+/// A page of a file.
+fn mapped(file: &File) -> *mut u8 {
+    // SAFETY: without MAP_FIXED it replaces no memory; nobody reads it who is not to wait.
+    #[allow(unsafe_code, reason = "memory of a file")]
+    let page = unsafe {
+        libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0)
+    };
+    assert_ne!(page, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
+    page.cast()
+}
+
+/// Has one thread wait for a page of the file, and another one, with the lock of this process's memory held, for the
+/// first: mapping a file that is read past the page cache waits for pages that are on their way (fuse_file_mmap).
+fn lock_memory(file: &str) {
+    let file = Arc::new(File::open(file).unwrap());
+    let same = Arc::clone(&file);
+    let threads = [
+        std::thread::spawn(move || {
+            let page = mapped(&file);
+            // SAFETY: the page is mapped for as long as this process lives.
+            #[allow(unsafe_code, reason = "this read is what waits")]
+            let byte = unsafe { page.read_volatile() };
+            panic!("it came: {byte}");
+        }),
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            let page = mapped(&same);
+            panic!("it is mapped: {page:?}");
+        }),
+    ];
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(threads.iter().all(|thread| !thread.is_finished()));
+}
+
+/// Executes `program` with one argument, and says on standard output how that ended. Allocates nothing: the memory may be
+/// locked.
+fn tell_end(program: &str, argument: *const libc::c_char) -> ! {
+    let mut path = [0; 64];
+    path[..program.len()].copy_from_slice(program.as_bytes());
+    let program = CStr::from_bytes_until_nul(&path).unwrap();
+    execv(program, &[program.as_ptr(), argument, std::ptr::null()]);
+    let told: &[u8] = if last_error() == libc::EPERM { b"\n@denied\n" } else { b"\n@failed\n" };
+    nix::unistd::write(std::io::stdout(), told).unwrap();
+    end(0)
 }
 
 /// Ends without destructors: none of the test harness may run here.
