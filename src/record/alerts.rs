@@ -6,11 +6,11 @@
 
 use super::file::{Appender, Place, errno};
 use super::format::is_matched;
+use super::lines::Lines;
 use super::read::Head;
 use super::settings::AlertSettings;
 use nix::errno::Errno;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -63,8 +63,8 @@ impl Alerts {
         self.rotate();
     }
 
-    /// Goes on with another record file. What could not be copied from the old one is lost, and counted.
-    pub(super) fn follow(&mut self, current: Arc<File>) {
+    /// Goes on with another record file, from this place on. What could not be copied from the old one is lost, and counted.
+    pub(super) fn follow(&mut self, current: Arc<File>, from: u64) {
         self.copy();
         if self.error.is_some() {
             let mut lost = 0;
@@ -78,7 +78,7 @@ impl Alerts {
         }
         self.source = Arc::clone(&current);
         self.current = current;
-        self.offset = 0;
+        self.offset = from;
     }
 
     /// Finds the last alert's place among the records and goes on there. In the older generation as well, because a
@@ -161,62 +161,6 @@ impl Alerts {
     }
 }
 
-/// The whole lines of a file from an offset on, without moving any file position.
-struct Lines<'a> {
-    file: &'a File,
-    offset: u64,
-    buffer: Vec<u8>,
-    used: usize,
-}
-
-impl<'a> Lines<'a> {
-    fn new(file: &'a File, offset: u64) -> Self {
-        Self { file, offset, buffer: Vec::new(), used: 0 }
-    }
-
-    /// The next line with its newline; `None` where there is no whole one.
-    fn next(&mut self) -> Result<Option<&[u8]>, Errno> {
-        let mut searched = self.used;
-        loop {
-            let fresh = self.buffer.get(searched..).unwrap_or_default();
-            if let Some(newline) = newline(fresh) {
-                let start = self.used;
-                self.used = searched + newline + 1;
-                return Ok(self.buffer.get(start..self.used));
-            }
-            self.buffer.drain(..self.used);
-            self.used = 0;
-            searched = self.buffer.len();
-            if !self.fill()? {
-                return Ok(None);
-            }
-        }
-    }
-
-    fn fill(&mut self) -> Result<bool, Errno> {
-        let before = self.buffer.len();
-        self.buffer.resize(before + CHUNK, 0);
-        let space = self.buffer.get_mut(before..).unwrap_or_default();
-        let result = self.file.read_at(space, self.offset).map_err(|error| errno(&error));
-        let read = *result.as_ref().unwrap_or(&0);
-        self.buffer.truncate(before + read);
-        self.offset = self.offset.saturating_add(u64::try_from(read).unwrap_or_default());
-        result.map(|read| read > 0)
-    }
-}
-
-/// Where the first newline is. `contains` looks at many bytes at a time, `position` at one.
-fn newline(bytes: &[u8]) -> Option<usize> {
-    let mut before = 0;
-    for piece in bytes.chunks(256) {
-        if piece.contains(&b'\n') {
-            return piece.iter().position(|byte| *byte == b'\n').map(|place| before + place);
-        }
-        before += piece.len();
-    }
-    None
-}
-
 /// Where the line after this record begins.
 fn find(file: &File, record: &Head) -> Result<Option<u64>, Errno> {
     let mut lines = Lines::new(file, 0);
@@ -230,5 +174,3 @@ fn find(file: &File, record: &Head) -> Result<Option<u64>, Errno> {
     }
     Ok(None)
 }
-
-const CHUNK: usize = 64 << 10;

@@ -3,6 +3,7 @@
 //! Owns the file's name, mode and rotation. [`Appender`] is what the pipeline's thread uses, one write(2) a line;
 //! everything that may take longer ([`Place`]) is called at start and by the keeper's thread.
 
+use super::lines::Lines;
 use super::read::Head;
 use nix::errno::Errno;
 use std::ffi::OsString;
@@ -71,6 +72,20 @@ impl Appender {
             self.unfinished = written > 0 && self.take_back(written).is_err();
             errno
         })
+    }
+
+    /// Appends the lines of another file from this place on. How many could not be: read, they are not known, and count
+    /// as one.
+    pub(super) fn take_along(&mut self, other: &File, from: u64) -> u64 {
+        let mut lines = Lines::new(other, from);
+        let mut lost = 0;
+        loop {
+            match lines.next() {
+                Ok(Some(line)) => lost += u64::from(self.append(line).is_err()),
+                Ok(None) => return lost,
+                Err(_) => return lost + 1,
+            }
+        }
     }
 
     /// Waits until what was written is on the disk.

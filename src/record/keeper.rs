@@ -10,6 +10,7 @@ use super::log::Shared;
 use super::settings::{FileSettings, Sync};
 use super::writer::{Current, Writer};
 use nix::errno::Errno;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::mpsc::Receiver;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -81,6 +82,8 @@ struct Kept {
     alerts: Option<Alerts>,
     /// How many lines were written when the file was synced last.
     synced: u64,
+    /// How large the file was when the path named it last.
+    named_until: u64,
     /// These are told once, not each second.
     reopening_fails: bool,
     rotation_fails: bool,
@@ -101,6 +104,7 @@ impl Keeper {
                 settings: settings.clone(),
                 alerts: None,
                 synced: 0,
+                named_until: 0,
                 reopening_fails: false,
                 rotation_fails: false,
                 sync_fails: false,
@@ -138,10 +142,19 @@ impl Kept {
         }
         // A write error that is not about space may be one of this open file alone (a stale handle).
         let stale = failing.is_some_and(|errno| !matches!(errno, Errno::ENOSPC | Errno::EDQUOT));
-        if wishes.reopen || stale || !self.place.names(&file) {
+        let is_named = self.place.names(&file);
+        if is_named && size < self.named_until {
+            // As logrotate's `copytruncate` does, after a copy that lacks what was written meanwhile.
+            let text = "somebody has cut the log file: records may be missing";
+            shared.notice(&Notice::Other { action: "log-cut", text, failed: true });
+        }
+        if wishes.reopen || stale || !is_named {
             self.reopen(shared);
-        } else if size >= self.settings.max_size {
-            self.rotate(shared);
+        } else {
+            self.named_until = size;
+            if size >= self.settings.max_size {
+                self.rotate(shared);
+            }
         }
         if self.settings.sync == Sync::Interval && written != self.synced {
             self.sync(shared, &file);
@@ -165,7 +178,7 @@ impl Kept {
         );
         if let Ok(file) = result {
             let before = self.place.generation(1);
-            self.go_on(shared, file, &Notice::Rotated { file: before.as_os_str().as_bytes() });
+            self.go_on(shared, file, &Notice::Rotated { file: before.as_os_str().as_bytes() }, None);
         }
     }
 
@@ -181,23 +194,26 @@ impl Kept {
         tell_once(shared, &mut self.reopening_fails, "log-not-reopened", failed.map(|errno| errno.desc()));
         // While it cannot be opened, the old file goes on taking records, wherever its name is now.
         if let Ok(file) = result {
-            self.go_on(shared, file, &told);
+            // Where it was removed, what was removed is gone; what came after goes along.
+            self.go_on(shared, file, &told, Some(self.named_until));
         }
     }
 
-    fn go_on(&mut self, shared: &Shared, file: std::fs::File, told: &Notice<'_>) {
+    /// Writes go to `file` from now on. What was written to one that is removed, from this place on, goes along.
+    fn go_on(&mut self, shared: &Shared, file: File, told: &Notice<'_>, along_from: Option<u64>) {
         let next = Appender::new(file);
         let source = next.file();
-        let Some(old) = shared.go_on_in(next, told) else { return };
+        let Some((old, along)) = shared.go_on_in(next, along_from, told) else { return };
+        self.named_until = 0;
         if self.settings.sync != Sync::None {
             self.sync(shared, &old);
         }
         if let Some(alerts) = &mut self.alerts {
-            alerts.follow(source);
+            alerts.follow(source, along);
         }
     }
 
-    fn sync(&mut self, shared: &Shared, file: &std::fs::File) {
+    fn sync(&mut self, shared: &Shared, file: &File) {
         let failed = file.sync_data().err().map(|error| errno(&error).desc());
         tell_once(shared, &mut self.sync_fails, "log-not-synced", failed);
     }

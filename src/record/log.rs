@@ -396,10 +396,16 @@ impl Shared {
         self.with_writer(PATIENCE, Writer::current).flatten()
     }
 
-    /// Goes on in another file, with a notice as its first line. Gives the old one.
-    pub(super) fn go_on_in(&self, next: Appender, told: &Notice<'_>) -> Option<Arc<File>> {
+    /// Goes on in another file, with a notice as its first line behind what goes along (see [`Writer::go_on_in`]). Gives
+    /// the old one, and where the notice begins.
+    pub(super) fn go_on_in(
+        &self,
+        next: Appender,
+        along_from: Option<u64>,
+        told: &Notice<'_>,
+    ) -> Option<(Arc<File>, u64)> {
         let go_on = |writer: &mut Writer| {
-            let old = writer.go_on_in(next);
+            let old = writer.go_on_in(next, along_from);
             self.notice_in(writer, told);
             old
         };

@@ -16,6 +16,7 @@ mod generations;
 mod host;
 mod journal;
 mod keeper;
+mod lines;
 mod log;
 pub mod read;
 #[cfg(test)]

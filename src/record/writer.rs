@@ -10,6 +10,7 @@ use super::stderr::NonBlocking;
 use crate::event::Timestamp;
 use nix::errno::Errno;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -202,12 +203,26 @@ impl Writer {
         }
     }
 
-    /// Goes on in another file. Gives the old one.
-    pub(super) fn go_on_in(&mut self, next: Appender) -> Option<Arc<File>> {
+    /// Goes on in another file. What the old one holds from `along_from` on goes along where it was removed: it is nowhere
+    /// else; what cannot is lost. Gives the old one, and how much is in the new one.
+    pub(super) fn go_on_in(
+        &mut self,
+        mut next: Appender,
+        along_from: Option<u64>,
+    ) -> Option<(Arc<File>, u64)> {
         match &mut self.primary {
             Primary::File { appender, large_told, .. } => {
                 *large_told = false;
-                Some(std::mem::replace(appender, next).file())
+                let old = appender.file();
+                let mut along = 0;
+                if let Some(from) = along_from.filter(|_| is_removed(&old)) {
+                    let lost = next.take_along(&old, from);
+                    self.lost = self.lost.saturating_add(lost);
+                    self.written = self.written.saturating_sub(lost);
+                    along = next.size();
+                }
+                *appender = next;
+                Some((old, along))
             }
             Primary::Stderr(_) => None,
         }
@@ -313,6 +328,11 @@ impl Primary {
             Self::Stderr(stderr) => stderr.line(line),
         }
     }
+}
+
+/// No path names it.
+fn is_removed(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
 }
 
 fn now() -> Timestamp {

@@ -72,6 +72,17 @@ pub fn crowd(threads: usize, count: usize, program: &Path) -> Crowd {
     background(&["storm", &threads.to_string(), &count.to_string(), program.to_str().unwrap()])
 }
 
+/// The same as another user.
+pub fn crowd_as(uid: u32, threads: usize, count: usize, program: &Path) -> Crowd {
+    let [uid, threads, count] = [uid.to_string(), threads.to_string(), count.to_string()];
+    background(&["storm-as", &uid, &threads, &count, program.to_str().unwrap()])
+}
+
+/// Starts a process that executes `program` and forks two more that do, and so on, 2^generations - 1 in all.
+pub fn fork_bomb(generations: u32, program: &Path) -> Crowd {
+    background(&["bomb", &generations.to_string(), program.to_str().unwrap()])
+}
+
 /// Starts a process that executes `program` with an argument in memory which nobody ever fills.
 pub fn bottomless(program: &Path) -> Crowd {
     background(&["bottomless", program.to_str().unwrap()])
@@ -194,6 +205,12 @@ fn entry() {
         ["storm", threads, count, program] => {
             storm(threads.parse().unwrap(), count.parse().unwrap(), program);
         }
+        ["storm-as", uid, threads, count, program] => {
+            let uid = nix::unistd::Uid::from_raw(uid.parse().unwrap());
+            nix::unistd::setresuid(uid, uid, uid).unwrap();
+            storm(threads.parse().unwrap(), count.parse().unwrap(), program);
+        }
+        ["bomb", generations, program] => bomb(generations.parse().unwrap(), program),
         ["bottomless", program] => {
             let page = bottomless_page();
             let program = CString::new(program).unwrap();
@@ -278,6 +295,21 @@ fn storm(threads: usize, count: usize, program: &str) -> ! {
         }
     });
     end(DENIED)
+}
+
+/// Executes, and forks two that do the same. Ends as denied where each of them was.
+fn bomb(generations: u32, program: &str) -> ! {
+    let name = CString::new(program).unwrap();
+    let children: Vec<Pid> = (0..if generations > 1 { 2 } else { 0 })
+        .map(|_| match fork() {
+            Some(child) => child,
+            None => bomb(generations - 1, program),
+        })
+        .collect();
+    execv(&name, &[name.as_ptr(), std::ptr::null()]);
+    let denied = last_error() == libc::EPERM;
+    let ends: Vec<i32> = children.into_iter().map(relay).collect();
+    end(if denied && ends.iter().all(|end| *end == DENIED) { DENIED } else { FAILED })
 }
 
 /// execv(3); returns where it failed.

@@ -1,12 +1,16 @@
 //! A guard that dies or hangs while execs wait: the next one takes over.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
-use crate::bed::{Exec, Guard, bed, exec, wait_until};
+use crate::bed::{Exec, Guard, bed, bed_within, exec, wait_until};
+use crate::faults::{is, verified};
 
 #[test]
 fn no_exec_is_let_through_when_the_worker_is_killed_again_and_again() {
@@ -43,6 +47,117 @@ fn no_exec_is_let_through_when_the_worker_is_killed_again_and_again() {
         let recorded = guard.attempts().len();
         assert!(recorded + settled >= denied, "{recorded} recorded, {settled} settled, {denied} denied");
     });
+}
+
+#[test]
+fn whatever_the_instant_of_a_workers_death_no_exec_is_let_through_and_each_is_recorded() {
+    deaths(12);
+}
+
+#[test]
+#[ignore = "long"]
+fn two_hundred_deaths_at_any_instant_let_no_exec_through() {
+    deaths(200);
+}
+
+/// Kills and aborts at times that no two runs share, while 16 threads and 4 processes wait.
+fn deaths(count: u32) {
+    bed_within(Duration::from_secs(300), move |bed| {
+        let program = bed.program("/dev/shm/x");
+        let guard = bed.supervised("mode = \"prevent\"\n");
+        let mut dice = u64::from(std::process::id()) << 20 | u64::from(count);
+        let (stop, denied) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let longest = std::sync::Mutex::new(Duration::ZERO);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        let begun = Instant::now();
+                        assert_eq!(exec(&program), Exec::Denied);
+                        let mut longest = longest.lock().unwrap();
+                        *longest = begun.elapsed().max(*longest);
+                        denied.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            for _ in 0..count {
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                std::thread::sleep(Duration::from_micros(dice >> 49));
+                let worker = guard.worker();
+                let signal = if dice >> 40 & 1 == 0 { Signal::SIGKILL } else { Signal::SIGABRT };
+                kill(worker, signal).unwrap();
+                wait_until("another worker stands", || has_new_worker(&guard, worker));
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        let denied = denied.load(Ordering::Relaxed);
+        let longest = *longest.lock().unwrap();
+        let (recorded, settled) = (guard.attempts().len(), settled_by_take_over(&guard));
+        eprintln!(
+            "{count} deaths, {denied} denied, {recorded} recorded, {settled} settled, longest {longest:?}"
+        );
+        assert!(recorded + settled >= denied, "{recorded} recorded, {settled} settled, {denied} denied");
+        assert!(longest < Duration::from_secs(2), "{longest:?}");
+        let (whole, says) = verified(bed.path("events.ndjson").parent().unwrap());
+        assert!(whole, "{says}");
+    });
+}
+
+#[test]
+fn a_worker_that_runs_out_of_memory_is_taken_over_and_lets_no_exec_through() {
+    bed(|bed| {
+        let program = bed.program("/dev/shm/x");
+        let guard = bed.supervised("mode = \"prevent\"\n");
+        assert_eq!(exec(&program), Exec::Denied);
+        let worker = guard.worker();
+        let Some(cgroup) = Narrow::new() else {
+            eprintln!("SKIPPED, NOT PASSED: no cgroup of this host limits memory");
+            return;
+        };
+        cgroup.take(worker);
+        let begun = Instant::now();
+        while cgroup.kills() == 0 {
+            assert_eq!(exec(&program), Exec::Denied);
+            assert!(begun.elapsed() < Duration::from_secs(30), "it lives");
+        }
+        wait_until("another worker stands", || has_new_worker(&guard, worker));
+        assert_eq!(exec(&program), Exec::Denied);
+        assert!(guard.records().iter().any(|record| is(record, "guard-taken-over")));
+    });
+}
+
+/// A cgroup that has no memory to give, of either version.
+struct Narrow(PathBuf);
+
+impl Narrow {
+    fn new() -> Option<Self> {
+        let name = format!("shmguard-test-{}", std::process::id());
+        let limits = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
+        limits.into_iter().find_map(|(root, limit)| {
+            let cgroup = Self(Path::new(root).join(&name));
+            fs::create_dir(&cgroup.0).ok()?;
+            // There is such a file only where this version rules the memory.
+            fs::write(cgroup.0.join(limit), "131072").ok()?;
+            Some(cgroup)
+        })
+    }
+
+    fn take(&self, process: Pid) {
+        fs::write(self.0.join("cgroup.procs"), process.to_string()).unwrap();
+    }
+
+    /// How many it has killed.
+    fn kills(&self) -> u64 {
+        let files = ["memory.oom_control", "memory.events"].map(|name| self.0.join(name));
+        let text: String = files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
+        text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap()
+    }
+}
+
+impl Drop for Narrow {
+    fn drop(&mut self) {
+        fs::remove_dir(&self.0).unwrap_or_default();
+    }
 }
 
 #[test]
@@ -129,7 +244,7 @@ fn a_worker_that_cannot_start_is_not_started_again() {
     });
 }
 
-fn has_new_worker(guard: &Guard, old: nix::unistd::Pid) -> bool {
+fn has_new_worker(guard: &Guard, old: Pid) -> bool {
     let (text, _, _) = guard.ask(&["status", "--json"]);
     text.contains("\"pid\"") && guard.worker() != old
 }
