@@ -37,6 +37,7 @@ use crate::privileges;
 use crate::record::{Host, Log, Notice, Numbering, Successor};
 use crate::supervise::service::Service;
 use crate::sys::connector::Connector;
+use crate::sys::text;
 use crate::watch::monitor::Monitor;
 use crate::watch::place::View;
 use crate::watch::{links, plan};
@@ -255,6 +256,8 @@ fn guard(options: &Options, view: View, prepared: Prepared, inherited: Inherited
     if let Some(error) = keep(&keeper).unseen_failed() {
         say(&format!("what runs unseen is not told: {error}"));
     }
+    // What the start ran through is not run again; where it cannot be given back, that costs memory and nothing else.
+    let _given_back = text::give_back();
     say("ready");
     service.ready(&format!("{mode} mode, {placed} filesystems guarded, {rules} rules"));
     let supervised = options.supervise.then(nix::unistd::getppid);

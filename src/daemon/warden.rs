@@ -31,6 +31,8 @@ pub(super) type OpensGroup = Arc<Mutex<Option<Arc<Group>>>>;
 
 /// How often the reader is looked at, and at most how long it may stand still before another one reads.
 const LOOK: Duration = Duration::from_millis(500);
+/// How often while nothing waits: the next look then finds at most what has waited so long.
+const IDLE_LOOK: Duration = Duration::from_secs(1);
 /// A guard that reads nothing for so long although events wait is stuck, also for the service manager.
 const STUCK: Duration = Duration::from_secs(3);
 /// A deadline that is this near is waited for as if it were this far.
@@ -89,8 +91,13 @@ impl Warden {
     /// Until the next look, or until the next answer is due.
     fn pause(&self) {
         let waited = self.group.in_flight().oldest(clock::boottime());
-        let due = waited.map_or(LOOK, |waited| self.deadline.saturating_sub(waited).max(SHORTEST));
-        let timeout = PollTimeout::try_from(due.min(self.look())).unwrap_or(PollTimeout::NONE);
+        let due = waited.map(|waited| self.deadline.saturating_sub(waited).max(SHORTEST).min(self.look()));
+        let next = match due {
+            Some(due) => due,
+            None if waits(&self.group) => self.look(),
+            None => IDLE_LOOK.min(self.deadline / 2),
+        };
+        let timeout = PollTimeout::try_from(next).unwrap_or(PollTimeout::NONE);
         let mut fds = [PollFd::new(self.control.wake(), PollFlags::POLLIN)];
         // A signal only makes the next look come sooner.
         let _woken = poll(&mut fds, timeout);

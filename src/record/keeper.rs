@@ -55,12 +55,12 @@ impl Bell {
         self.ring.notify_one();
     }
 
-    /// Waits for a wish, at most a tick.
-    fn wait(&self) -> Wishes {
+    /// Waits for a wish, at most so long.
+    fn wait(&self, longest: Duration) -> Wishes {
         let wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
         let none = |wishes: &mut Wishes| !(wishes.rotate || wishes.reopen || wishes.stop);
         let mut wishes =
-            self.ring.wait_timeout_while(wishes, TICK, none).unwrap_or_else(PoisonError::into_inner).0;
+            self.ring.wait_timeout_while(wishes, longest, none).unwrap_or_else(PoisonError::into_inner).0;
         let taken = *wishes;
         *wishes = Wishes { stop: taken.stop, ..Wishes::default() };
         taken
@@ -84,6 +84,8 @@ struct Kept {
     synced: u64,
     /// How large the file was when the path named it last.
     named_until: u64,
+    /// How many lines were written at the last look.
+    seen: Option<u64>,
     /// These are told once, not each second.
     reopening_fails: bool,
     rotation_fails: bool,
@@ -105,6 +107,7 @@ impl Keeper {
                 alerts: None,
                 synced: 0,
                 named_until: 0,
+                seen: None,
                 reopening_fails: false,
                 rotation_fails: false,
                 sync_fails: false,
@@ -115,12 +118,14 @@ impl Keeper {
 
     /// Runs until it is stopped.
     pub(super) fn run(mut self, shared: &Shared) {
+        let mut longest = TICK;
         loop {
-            let wishes = shared.bell.wait();
+            let wishes = shared.bell.wait(longest);
             if let Some(Ok(Ok(writer))) = self.opening.as_ref().map(Receiver::try_recv) {
                 shared.arrive(writer);
                 self.opening = None;
             }
+            longest = if self.opening.is_some() { TICK } else { self.until_next(shared) };
             match &mut self.file {
                 Some(kept) => kept.tick(shared, wishes),
                 None => shared.flush(),
@@ -129,6 +134,17 @@ impl Keeper {
                 return;
             }
         }
+    }
+}
+
+impl Keeper {
+    /// A log in which nothing happens is looked at less often: an idle host is not to be woken for it.
+    fn until_next(&mut self, shared: &Shared) -> Duration {
+        let Some(kept) = &mut self.file else { return TICK };
+        let written = shared.current().map(|current| current.written);
+        let idle = written == kept.seen;
+        kept.seen = written;
+        if idle { IDLE_TICK } else { TICK }
     }
 }
 
@@ -229,3 +245,4 @@ fn tell_once(shared: &Shared, failing: &mut bool, action: &'static str, failed: 
 
 /// How often the file is looked at.
 const TICK: Duration = Duration::from_secs(1);
+const IDLE_TICK: Duration = Duration::from_secs(2);

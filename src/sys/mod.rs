@@ -22,6 +22,7 @@ pub mod shared;
 pub mod statmount;
 pub mod statx;
 pub mod tasks;
+pub mod text;
 pub mod xattr;
 
 #[cfg(test)]
