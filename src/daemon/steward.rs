@@ -1,6 +1,6 @@
 //! The main thread while the guard stands: signals, mounts that come and go.
 //!
-//! Wakes for events, and once a second to look around. Never on the way of an answer.
+//! Wakes for events, and about once a second to look around. Never on the way of an answer.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -19,9 +19,9 @@ use crate::record::{Log, Notice};
 use crate::supervise::service::Service;
 use crate::watch::monitor::Monitor;
 
-/// How often other mount namespaces are looked at: what appears there is to be found within about a second, and an idle
-/// host is not to be woken more often than that needs.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How often other mount namespaces are looked at: what appears there is to be found within a second, and an idle host is
+/// not to be woken more often than that needs.
+const HEARTBEAT: Duration = Duration::from_millis(900);
 
 /// The main thread's tools.
 pub(super) struct Steward {

@@ -32,7 +32,7 @@ pub(super) type OpensGroup = Arc<Mutex<Option<Arc<Group>>>>;
 /// How often the reader is looked at, and at most how long it may stand still before another one reads.
 const LOOK: Duration = Duration::from_millis(500);
 /// How often while nothing waits: the next look then finds at most what has waited so long.
-const IDLE_LOOK: Duration = Duration::from_secs(1);
+const IDLE_LOOK: Duration = Duration::from_secs(2);
 /// A guard that reads nothing for so long although events wait is stuck, also for the service manager.
 const STUCK: Duration = Duration::from_secs(3);
 /// A deadline that is this near is waited for as if it were this far.
@@ -95,7 +95,7 @@ impl Warden {
         let next = match due {
             Some(due) => due,
             None if waits(&self.group) => self.look(),
-            None => IDLE_LOOK.min(self.deadline / 2),
+            None => IDLE_LOOK.min(self.deadline),
         };
         let timeout = PollTimeout::try_from(next).unwrap_or(PollTimeout::NONE);
         let mut fds = [PollFd::new(self.control.wake(), PollFlags::POLLIN)];

@@ -10,9 +10,11 @@ use super::lines::Lines;
 use super::read::Head;
 use super::settings::AlertSettings;
 use nix::errno::Errno;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The copy in the making.
 #[derive(Debug)]
@@ -22,18 +24,31 @@ pub(super) struct Alerts {
     /// `None` while it cannot be opened.
     copy: Option<Appender>,
     records: Place,
-    /// The current record file.
-    current: Arc<File>,
-    /// The record file that is read, and up to where it was.
-    source: Arc<File>,
-    offset: u64,
+    /// The record files that are to be read, the current one last.
+    sources: VecDeque<Source>,
     /// What a predecessor had no time to copy is copied.
     caught_up: bool,
+    behind: bool,
     pub(super) written: u64,
     /// Matched records that were rotated away before they could be copied.
     pub(super) lost: u64,
     pub(super) error: Option<Errno>,
 }
+
+/// A record file, and up to where it was read.
+#[derive(Debug)]
+struct Source {
+    file: Arc<File>,
+    offset: u64,
+}
+
+/// For how long at a time is copied: whoever copies has the record file to rotate as well, and a flood can write faster
+/// than a busy host copies.
+const TURN: Duration = Duration::from_millis(200);
+
+/// How many record files may be behind the current one before the oldest is given up: as long as they are to be read
+/// their space is not free, though they were removed.
+const BEHIND: usize = 4;
 
 impl Alerts {
     /// Copies from `records`, whose current file is `current`. Nothing is opened yet.
@@ -44,46 +59,52 @@ impl Alerts {
             max_size: settings.max_size,
             copy: None,
             records: records.clone(),
-            source: Arc::clone(&current),
-            current,
-            offset: 0,
+            sources: VecDeque::from([Source { file: current, offset: 0 }]),
             caught_up: false,
+            behind: false,
             written: 0,
             lost: 0,
             error: None,
         }
     }
 
-    /// Copies what was recorded since the last call; at first also what a predecessor had no time to copy. On an error
-    /// the rest is tried again at the next call.
+    /// Copies what was recorded since the last call, for a moment; at first also what a predecessor had no time to copy. On
+    /// an error the rest is tried again at the next call.
     pub(super) fn copy(&mut self) {
-        let result = if self.caught_up { self.copy_rest() } else { self.catch_up() };
+        let until = Instant::now() + TURN;
+        let result = if self.caught_up { self.copy_until(until) } else { self.catch_up(until) };
         self.caught_up |= result.is_ok();
+        self.behind = result == Ok(false);
         self.error = result.err();
         self.rotate();
     }
 
-    /// Goes on with another record file, from this place on. What could not be copied from the old one is lost, and counted.
+    /// Whether there was more to copy than time.
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// Goes on with another record file, from this place on, when those before it are copied. What cannot be copied from
+    /// them is lost, and counted.
     pub(super) fn follow(&mut self, current: Arc<File>, from: u64) {
         self.copy();
-        if self.error.is_some() {
+        let kept = if self.error.is_some() { 0 } else { BEHIND };
+        while self.sources.len() > kept {
             let mut lost = 0;
             // Where it cannot even be read, nobody knows how many there were.
-            self.each_line(&mut |line| {
+            let _read_to = self.each_line(None, &mut |line| {
                 lost += u64::from(is_matched(line));
                 Ok(())
-            })
-            .unwrap_or_default();
+            });
             self.lost += lost;
+            self.sources.pop_front();
         }
-        self.source = Arc::clone(&current);
-        self.current = current;
-        self.offset = from;
+        self.sources.push_back(Source { file: current, offset: from });
     }
 
     /// Finds the last alert's place among the records and goes on there. In the older generation as well, because a
     /// rotation may have happened just before the crash.
-    fn catch_up(&mut self) -> Result<(), Errno> {
+    fn catch_up(&mut self, until: Instant) -> Result<bool, Errno> {
         // Opening it makes it where it is missing, and its end says how far the copy has come.
         self.reopen()?;
         let tail = self.place.tail()?;
@@ -92,11 +113,11 @@ impl Alerts {
             self.place.cut(torn)?;
             self.reopen()?;
         }
-        let current = Arc::clone(&self.current);
+        let Some(Source { file: current, .. }) = self.sources.back() else { return Ok(true) };
+        let current = Arc::clone(current);
         let Some(last) = tail.last else {
-            self.source = current;
-            self.offset = 0;
-            return self.copy_rest();
+            self.sources = VecDeque::from([Source { file: current, offset: 0 }]);
+            return self.copy_until(until);
         };
         let before = File::open(self.records.generation(1)).ok().map(Arc::new);
         let mut files = Vec::new();
@@ -104,45 +125,62 @@ impl Alerts {
             files.push((find(&file, &last)?, file));
         }
         let found = files.iter().position(|(place, _)| place.is_some()).unwrap_or_default();
-        for (place, file) in files.into_iter().skip(found) {
-            self.source = file;
-            self.offset = place.unwrap_or_default();
-            self.copy_rest()?;
-        }
-        Ok(())
+        let from_there = files.into_iter().skip(found);
+        self.sources =
+            from_there.map(|(place, file)| Source { file, offset: place.unwrap_or_default() }).collect();
+        self.copy_until(until)
     }
 
-    fn copy_rest(&mut self) -> Result<(), Errno> {
+    /// Whether all was copied.
+    fn copy_until(&mut self, until: Instant) -> Result<bool, Errno> {
         if !self.copy.as_ref().is_some_and(|copy| self.place.names(&copy.file())) {
             self.reopen()?;
         }
         let Some(mut copy) = self.copy.take() else { return Err(Errno::EBADF) };
         let mut written = 0;
-        let result = self.each_line(&mut |line| {
+        let mut append = |line: &[u8]| {
             if is_matched(line) {
                 copy.append(line)?;
                 written += 1;
             }
             Ok(())
-        });
+        };
+        let result = loop {
+            match self.each_line(Some(until), &mut append) {
+                Ok(true) if self.sources.len() > 1 => self.sources.pop_front(),
+                end => break end,
+            };
+        };
         self.written += written;
         self.copy = Some(copy);
         result
     }
 
-    /// Calls `each` with every whole line that was not read so far; stays before the first one that fails.
-    fn each_line(&mut self, each: &mut dyn FnMut(&[u8]) -> Result<(), Errno>) -> Result<(), Errno> {
-        let size = self.source.metadata().map_err(|error| errno(&error))?.len();
-        if size < self.offset {
+    /// Calls `each` with the whole lines of the first source that were not read so far, until a time if there is one; stays
+    /// before the first one that fails. False: there are more.
+    fn each_line(
+        &mut self,
+        until: Option<Instant>,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), Errno>,
+    ) -> Result<bool, Errno> {
+        let Some(source) = self.sources.front_mut() else { return Ok(true) };
+        let size = source.file.metadata().map_err(|error| errno(&error))?.len();
+        if size < source.offset {
             // Somebody cut the file, as `copytruncate` does.
-            self.offset = 0;
+            source.offset = 0;
         }
-        let mut lines = Lines::new(&self.source, self.offset);
+        let mut lines = Lines::new(&source.file, source.offset);
+        let mut count = 0_u32;
         while let Some(line) = lines.next()? {
             each(line)?;
-            self.offset = self.offset.saturating_add(u64::try_from(line.len()).unwrap_or_default());
+            source.offset = source.offset.saturating_add(u64::try_from(line.len()).unwrap_or_default());
+            count = count.wrapping_add(1);
+            // A clock is dearer than a line.
+            if count.is_multiple_of(64) && until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn reopen(&mut self) -> Result<(), Errno> {

@@ -144,7 +144,11 @@ impl Keeper {
         let written = shared.current().map(|current| current.written);
         let idle = written == kept.seen;
         kept.seen = written;
-        if idle { IDLE_TICK } else { TICK }
+        match (&kept.alerts, idle) {
+            (Some(alerts), _) if alerts.is_behind() => Duration::ZERO,
+            (_, true) => IDLE_TICK,
+            (_, false) => TICK,
+        }
     }
 }
 
@@ -245,4 +249,4 @@ fn tell_once(shared: &Shared, failing: &mut bool, action: &'static str, failed: 
 
 /// How often the file is looked at.
 const TICK: Duration = Duration::from_secs(1);
-const IDLE_TICK: Duration = Duration::from_secs(2);
+const IDLE_TICK: Duration = Duration::from_secs(3);
