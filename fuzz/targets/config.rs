@@ -1,14 +1,8 @@
-//! The configuration.
+//! See fuzz/bodies.rs.
 #![no_main]
+#![allow(dead_code, reason = "one body of many")]
 
-use libfuzzer_sys::fuzz_target;
-use shmguard::policy::config;
+#[path = "../bodies.rs"]
+mod bodies;
 
-fuzz_target!(|text: &str| {
-    if let Err(problems) = config::parse(None, text) {
-        assert!(!problems.is_empty());
-        for problem in problems {
-            let _told = problem.to_string();
-        }
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::config(bytes));

@@ -1,11 +1,8 @@
-//! What a read of the group gives.
+//! See fuzz/bodies.rs.
 #![no_main]
+#![allow(dead_code, reason = "one body of many")]
 
-use libfuzzer_sys::fuzz_target;
-use shmguard::sys::fanotify::{RECORD_LENGTH, parse};
+#[path = "../bodies.rs"]
+mod bodies;
 
-fuzz_target!(|bytes: &[u8]| {
-    if parse(bytes).is_some() {
-        assert!(bytes.len() >= RECORD_LENGTH);
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::fanotify(bytes));

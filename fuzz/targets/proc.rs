@@ -1,6 +1,8 @@
-//! The texts of /proc/PID, of which a task chooses much.
+//! See fuzz/bodies.rs.
 #![no_main]
+#![allow(dead_code, reason = "one body of many")]
 
-use libfuzzer_sys::fuzz_target;
+#[path = "../bodies.rs"]
+mod bodies;
 
-fuzz_target!(|bytes: &[u8]| shmguard::identify::read_foreign(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::proc(bytes));

@@ -60,7 +60,7 @@ pub struct Identifier {
 }
 
 /// Reads bytes that a task chose as each of the texts of /proc; for fuzzing alone.
-#[cfg(fuzzing)]
+#[doc(hidden)]
 pub fn read_foreign(text: &[u8]) {
     parse::read_each(text);
 }

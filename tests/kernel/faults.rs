@@ -567,7 +567,7 @@ fn a_fork_bomb_of_execs_is_denied_each_time_and_others_still_get_their_answers()
 
 #[test]
 #[ignore = "long"]
-fn a_fork_bomb_of_eight_thousand_processes_is_denied_each_time() {
+fn a_fork_bomb_of_four_thousand_processes_is_denied_each_time() {
     bomb(12);
 }
 
