@@ -274,12 +274,26 @@ impl Soak {
             ("no exec failed otherwise", count(&tally.failed) == 0),
             ("every attempt is recorded, settled or told as lost", recorded + settled + missing >= attempts),
             ("no gap is untold", untold == 0 && unique),
+            ("`shmguard events --verify` finds the log whole", self.verified()),
             ("no exec took longer than three seconds", count(&tally.longest_us) < 3_000_000),
         ];
         for (what, holds) in checks {
             println!("{} {what}", if holds { "ok    " } else { "BROKEN" });
         }
         checks.iter().all(|(_, holds)| *holds)
+    }
+
+    /// What `events --verify` says of the files in the order in which they were written.
+    fn verified(&self) -> bool {
+        let log = self.directory.join("log");
+        let moved = (0..next()).map(|number| log.join(format!("moved-{number}")));
+        let files = moved.chain([log.join("events.ndjson")]);
+        let whole: Vec<u8> = files.filter_map(|file| fs::read(file).ok()).flatten().collect();
+        let at = self.directory.join("whole.ndjson");
+        fs::write(&at, whole).unwrap();
+        let output = Command::new(guard()).args(["events", "--verify"]).arg(&at).output().unwrap();
+        println!("{}", String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default());
+        output.status.success()
     }
 
     /// Every record in every file.

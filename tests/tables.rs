@@ -46,7 +46,7 @@ fn every_test_that_the_tables_name_exists() {
 
 #[test]
 fn every_test_of_faults_is_in_their_table() {
-    for module in ["faults", "disk"] {
+    for module in ["faults", "disk", "deadlines"] {
         names_every_test_of("docs/faults.md", module);
     }
 }
