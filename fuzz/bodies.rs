@@ -22,11 +22,12 @@ pub(crate) fn mountinfo(bytes: &[u8]) {
     assert!(table.mounts().len() + table.skipped_count() <= lines);
     for mount in table.mounts() {
         let _visible = table.is_visible(mount);
-        let _hiding = table.hiding(mount);
         let _layers = mount.layers();
         let _found = table.visible(&mount.point);
         let _flags = (mount.nosuid(), mount.noexec());
     }
+    let steps = table.uncovering(&table.mounts().iter().collect::<Vec<_>>());
+    assert!(steps.len() <= 2 * table.mounts().len());
 }
 
 /// The texts of /proc/PID, of which a task chooses much.

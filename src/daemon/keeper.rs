@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::error::system;
+use super::error::StartError;
 use super::last_good;
 use super::live::Opens;
 use super::load::{self, Ownership};
@@ -24,7 +24,6 @@ use crate::policy::config::{Config, Level, OnBadPolicy, SharedFilesystem, Unseen
 use crate::policy::{Generation, Problem};
 use crate::record::{Log, Notice};
 use crate::sys::clock;
-use crate::sys::connector::Connector;
 use crate::watch::plan::Scope;
 use crate::watch::{links, plan};
 
@@ -202,8 +201,8 @@ impl Keeper {
         self.unseen_failed.as_deref().or(deaf.map(|_| "the kernel tells nothing any more"))
     }
 
-    /// Begins or ends to be told of execs after the fact, as configured. `connector` is one that was opened earlier.
-    pub(super) fn follow_unseen(&mut self, connector: Option<io::Result<Connector>>) {
+    /// Begins or ends to be told of execs after the fact, as configured. `seats` were taken earlier.
+    pub(super) fn follow_unseen(&mut self, seats: Option<Result<Vec<unseen::Seat>, StartError>>) {
         if self.config.watch.unseen == Unseen::Off {
             self.unseen_failed = None;
             self.end_unseen();
@@ -212,10 +211,8 @@ impl Keeper {
         if self.unseen.is_some() {
             return;
         }
-        let connector = connector.unwrap_or_else(Connector::open);
-        let started = connector
-            .map_err(system("be told of execs"))
-            .and_then(|connector| unseen::Watch::start(connector, &self.shared));
+        let seats = seats.unwrap_or_else(unseen::seats);
+        let started = seats.and_then(|seats| unseen::Watch::start(seats, &self.shared));
         match started {
             Ok(unseen) => {
                 self.unseen = Some(unseen);
@@ -233,7 +230,7 @@ impl Keeper {
         }
     }
 
-    /// Ends to be told of execs after the fact. False: the thread did not end in time.
+    /// Ends to be told of execs after the fact. False: its threads did not end in time.
     pub(super) fn end_unseen(&mut self) -> bool {
         self.unseen.take().is_none_or(unseen::Watch::end)
     }

@@ -1,7 +1,7 @@
 //! Start, threads, and stop: the only room that knows all others.
 //!
 //! Threads: the *reader* answers (`reader.rs`), the *evidence* thread looks closer at matched attempts, two more answer
-//! opens where those are asked about (`opens.rs`), the *control* thread serves the socket (`control.rs`), one more is
+//! opens where those are asked about (`opens.rs`), the *control* thread serves the socket (`control.rs`), others are
 //! told of execs after the fact (`unseen.rs`), the log has one of its own, the *warden* keeps the deadlines and the
 //! watchdog, with a second reader at hand (`warden.rs`), and the main thread is the *steward*: signals, mounts. May not
 //! parse, judge or format; [`pipeline`] is one attempt, [`keeper`] what may change.

@@ -26,6 +26,7 @@ use super::status::Inside;
 use super::steward::{Steward, describe};
 use super::supervised::{self, Inherited, Role};
 use super::threads::{Seat, Threads};
+use super::unseen;
 use crate::control::server::{self, Listener};
 use crate::control::status::{KeptBy, ModeSource};
 use crate::decide;
@@ -36,7 +37,6 @@ use crate::policy::{Generation, Problem};
 use crate::privileges;
 use crate::record::{Host, Log, Notice, Numbering, Successor};
 use crate::supervise::service::Service;
-use crate::sys::connector::Connector;
 use crate::sys::text;
 use crate::watch::monitor::Monitor;
 use crate::watch::place::View;
@@ -156,8 +156,8 @@ fn guard(options: &Options, view: View, prepared: Prepared, inherited: Inherited
     // This thread follows the mounts: on a busy host, what is mounted runs unseen for as long as it waits for a processor.
     // Where it is refused, it follows them as well as it can.
     let _nimble = crate::sys::scheduling::nice_alone(-20);
-    // Before Linux 6.6 only CAP_NET_ADMIN may be told of execs.
-    let connector = (config.watch.unseen == Unseen::Report).then(Connector::open);
+    // Before Linux 6.6 only CAP_NET_ADMIN may be told of execs; and these threads want a priority too.
+    let unseen_seats = (config.watch.unseen == Unseen::Report).then(unseen::seats);
     privileges::give_up().map_err(StartError::Privileges)?;
     privileges::hide_memory().map_err(StartError::Privileges)?;
     privileges::confine_guard().map_err(StartError::Privileges)?;
@@ -225,7 +225,7 @@ fn guard(options: &Options, view: View, prepared: Prepared, inherited: Inherited
         }
     };
     keeper.look_around();
-    keeper.follow_unseen(connector);
+    keeper.follow_unseen(unseen_seats);
     group.in_flight().set_stood();
     let keeper = Arc::new(Mutex::new(keeper));
     let kept_by = match (handed_on, options.supervise) {

@@ -1,131 +1,153 @@
 //! Execs that no mark can see, told after the fact: memfds and the like, and who mounts and executes at once.
 //!
-//! One thread. The kernel tells of every exec on the host; of each the program's file is taken hold of at once, because
-//! the process may end, and mostly that is all: it comes through a mount that is known to be none of ours. The others
-//! are looked at closer when nothing waits to be taken hold of. A file of a filesystem that is not watched may be of one
-//! that has just been mounted in a watched directory: it is asked about again when its mark has had time to come.
+//! The kernel tells of every exec on the host. Of each the program's file is taken hold of at once, because the process
+//! may end (`hold.rs`, a thread for each CPU), and mostly that is all: it comes through a mount that is known to be none
+//! of ours. The others are looked at closer here, by one thread. A file of a filesystem that is not watched may be of
+//! one that has just been mounted in a watched directory: it is asked about again when its mark has had time to come.
 //!
 //! What is found is judged by the rules like an attempt, so that an allow rule can except it; nothing is denied, for it
 //! runs already.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::io;
+mod hold;
+
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
+use self::hold::{Next, Program, Tray};
 use super::error::{StartError, system};
 use super::pipeline::{Duty, Pipeline, Shared};
 use super::reader::ReaderControl;
 use super::threads::{have_ended, spawn};
-use crate::event::{Attempt, Device, Failure, Pid, Response, Settled, Timestamp, Unseen};
+use crate::event::{Attempt, Device, Failure, Pid, Response, Settled, Unseen};
 use crate::identify::Identifier;
-use crate::identify::running::{self, Running, Whence};
+use crate::identify::running::{self, Whence};
 use crate::privileges;
 use crate::record::{Log, Notice};
 use crate::sys::clock;
-use crate::sys::connector::{Connector, Told};
-use crate::sys::scheduling;
-use crate::watch::plan::Placement;
+use crate::watch::plan::{Placement, Scope};
 
-/// The thread that is told.
+pub(super) use self::hold::{Seat, seats};
+
+/// The threads that are told.
 #[derive(Debug)]
 pub(super) struct Watch {
     control: Arc<ReaderControl>,
+    tray: Arc<Tray>,
     shared: Arc<Shared<Log>>,
-    thread: JoinHandle<()>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// How long a mark may take to come after its mount.
 const MARK_WITHIN: Duration = Duration::from_millis(500);
+/// How often it is asked whether it has come.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a program is looked at that is to be recorded.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// How many programs are held at most.
-const HELD: usize = 1024;
 /// How many of one mount.
 const OF_ONE_MOUNT: usize = 32;
-/// How many mounts are remembered as none of ours.
-const MOUNTS: usize = 4096;
+/// How often it is told that programs were missed.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 impl Watch {
-    /// Starts the thread on a connector that was opened while that was still allowed. Called when the marks are there.
+    /// Starts to be told, on threads that were made while that was still allowed. Called when the marks are there.
     ///
     /// # Errors
     /// No thread, no memory.
-    pub(super) fn start(connector: Connector, shared: &Arc<Shared<Log>>) -> Result<Self, StartError> {
+    pub(super) fn start(seats: Vec<Seat>, shared: &Arc<Shared<Log>>) -> Result<Self, StartError> {
         let control = Arc::new(ReaderControl::new().map_err(system("make an eventfd"))?);
         let identifier = || Identifier::new().map_err(StartError::Identify);
         let memory = running::memory().map_err(system("make a file in memory"))?;
-        let mut listener = Listener {
-            connector,
+        let tray = Arc::new(Tray::default());
+        let mut watch =
+            Self { control, tray, shared: Arc::clone(shared), threads: Vec::with_capacity(seats.len() + 1) };
+        let mut looker = Looker {
             shared: Arc::clone(shared),
             identifier: identifier()?,
             pipeline: Pipeline::new(identifier()?, Arc::clone(shared)),
             memory,
-            taken: VecDeque::new(),
+            tray: Arc::clone(&watch.tray),
             waiting: VecDeque::new(),
-            none_of_ours: HashSet::new(),
             asked: HashMap::new(),
             done: VecDeque::new(),
-            lost: 0,
+            missed: Missed::default(),
         };
         shared.seen.switch(true);
-        let told = Arc::clone(&control);
-        let thread = spawn("unseen", move || {
-            // What it is late for has ended. Where it is refused, it is as early as it can be.
-            let _nimble = scheduling::nice_alone(-20);
+        let looks = move || {
             // Without it the thread goes on under the guard's own filter, which is in force already.
             let _confined = privileges::confine_answering();
-            if let Err(error) = listener.listen(&told) {
-                let text = format!("execs are not told of any more: {error}");
-                listener.shared.sink.notice(&Notice::Other {
-                    action: "unseen-failed",
-                    text: &text,
-                    failed: true,
-                });
+            looker.live();
+        };
+        let begin = || {
+            watch.threads.push(spawn("unseen", looks)?);
+            for seat in seats {
+                watch.threads.push(seat.fill(identifier()?, memory, &watch.tray, shared, &watch.control)?);
             }
-        })?;
-        Ok(Self { control, shared: Arc::clone(shared), thread })
+            Ok(())
+        };
+        if let Err(error) = begin() {
+            watch.end();
+            return Err(error);
+        }
+        Ok(watch)
     }
 
-    /// It has ended by itself: the kernel tells nothing any more.
+    /// One of them has ended by itself: the kernel does not tell everything any more.
     pub(super) fn is_deaf(&self) -> bool {
-        self.thread.is_finished()
+        self.threads.iter().any(JoinHandle::is_finished)
     }
 
-    /// Ends the thread. False: it did not end in time.
+    /// Ends the threads. False: they did not end in time.
     pub(super) fn end(self) -> bool {
         self.shared.seen.switch(false);
         self.control.stop();
-        have_ended(&[&self.thread])
+        self.tray.close();
+        have_ended(&self.threads.iter().collect::<Vec<_>>())
     }
 }
 
-/// The thread's life.
-struct Listener {
-    connector: Connector,
+/// The life of the thread that looks closer.
+struct Looker {
     shared: Arc<Shared<Log>>,
     identifier: Identifier,
     pipeline: Pipeline<Identifier, Log>,
     /// The superblock of memfds.
     memory: Device,
     /// Programs to look at.
-    taken: VecDeque<Program>,
+    tray: Arc<Tray>,
     /// Those whose filesystem may yet turn out to be watched, in the order of their time.
-    waiting: VecDeque<(Instant, Program, Box<Attempt>)>,
-    /// Mounts of filesystems that are not watched; their ids are never given anew.
-    none_of_ours: HashSet<u64>,
+    waiting: VecDeque<Waiting>,
     /// For each mount of which that is not sure yet, how many programs wait, and how many were let go.
     asked: HashMap<u64, (usize, u64)>,
     /// What was found out about lately. A process that executes one program after the other has the last one when we
     /// look, and has it again when we are told of that.
     done: VecDeque<Done>,
-    /// Messages that the kernel had lost when we last looked.
-    lost: u32,
+    missed: Missed,
+}
+
+/// Programs that nobody looked at: of each kind how many were told of, and when the last were.
+#[derive(Debug, Default)]
+struct Missed {
+    told: [u64; 3],
+    at: Option<Instant>,
+}
+
+const MISSED: [&str; 3] = [
+    "programs ended before they could be looked at: any of them may have run from memory",
+    "too many programs at once: not all were looked at",
+    "the kernel's buffer was full: it could not tell of execs after the fact",
+];
+
+/// A program whose filesystem was not watched.
+struct Waiting {
+    due: Instant,
+    program: Program,
+    attempt: Box<Attempt>,
+    /// It is mounted in a watched directory, or was.
+    fresh: bool,
 }
 
 /// A process and its program: when we were told of it.
@@ -139,76 +161,47 @@ struct Done {
 /// How long after the first message for one program the second can come.
 const TWICE_WITHIN: u64 = 1_000_000_000;
 
-/// A program and when we were told of it.
-struct Program {
-    running: Running,
-    at: Timestamp,
-    since: u64,
-}
-
-impl Listener {
-    /// Listens until it is told to stop.
-    fn listen(&mut self, control: &ReaderControl) -> io::Result<()> {
+impl Looker {
+    /// Looks until the tray is closed.
+    fn live(&mut self) {
         loop {
-            match self.connector.read()? {
-                Some(Told::Exec(process)) => self.take_hold(process),
-                Some(Told::Answer { .. } | Told::Other) => {}
-                Some(Told::Lost) => self.tell_loss(),
-                None if control.is_to_stop() => return Ok(()),
-                None => match self.taken.pop_front() {
-                    Some(program) => self.look(program),
-                    None => {
-                        self.look_again();
-                        self.wait(control)?;
-                    }
-                },
+            let again = self.waiting.front().map(|first| first.due.min(Instant::now() + LOOK_EVERY));
+            let until = [again, self.tell_missed()];
+            match self.tray.next(until.into_iter().flatten().min()) {
+                Next::Program(program) => self.look(program),
+                Next::Nothing => self.look_again(),
+                Next::End => return,
             }
         }
     }
 
-    /// Waits for a message, for the end, or for the first program whose time has come.
-    fn wait(&self, control: &ReaderControl) -> io::Result<()> {
-        let left = self.waiting.front().map(|(due, ..)| due.saturating_duration_since(Instant::now()));
-        // A millisecond more than the rest of one, or it would be asked again and again until it is over.
-        let timeout = left.map_or(PollTimeout::NONE, |left| {
-            PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::NONE)
-        });
-        let mut fds = [
-            PollFd::new(self.connector.as_fd(), PollFlags::POLLIN),
-            PollFd::new(control.wake(), PollFlags::POLLIN),
-        ];
-        match poll(&mut fds, timeout) {
-            Ok(_) | Err(nix::Error::EINTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
+    /// Tells how many programs were missed, at most once in a while; when to do so next, where there are more.
+    fn tell_missed(&mut self) -> Option<Instant> {
+        let counters = [&self.shared.counters.execs_gone, &self.tray.no_room, &self.tray.unheard];
+        let missed = counters.map(|counter| counter.load(Ordering::Relaxed));
+        if missed == self.missed.told {
+            return None;
         }
-    }
-
-    /// Takes hold of what the process runs, unless it comes through a mount that is none of ours.
-    fn take_hold(&mut self, process: i32) {
-        let counters = &self.shared.counters;
-        counters.execs.fetch_add(1, Ordering::Relaxed);
-        let Ok(running) = self.identifier.running(process) else {
-            counters.execs_gone.fetch_add(1, Ordering::Relaxed);
-            return;
-        };
-        let file @ (device, _) = running.file();
-        let program_mount = running.mount();
-        let is_watched = self.shared.current.get().scope.contains(device, program_mount);
-        if is_watched && (self.is_done(process, file) || self.was_seen(process, file)) {
-            return;
+        if let Some(due) = self.missed.at.map(|at| at + TELL_EVERY).filter(|due| Instant::now() < *due) {
+            return Some(due);
         }
-        let program = Program { running, at: Timestamp(clock::realtime()), since: clock::boottime() };
-        if !is_watched && program.running.mount().is_some_and(|mount| self.none_of_ours.contains(&mount)) {
-            self.look_for_script(&program);
-        } else if self.taken.len() < HELD {
-            self.taken.push_back(program);
-        } else {
-            self.lose(1, "too many programs at once: one was not looked at");
+        for ((missed, told), detail) in missed.into_iter().zip(self.missed.told).zip(MISSED) {
+            if missed > told {
+                self.lose(missed - told, detail);
+            }
         }
+        self.missed = Missed { told: missed, at: Some(Instant::now()) };
+        None
     }
 
     fn look(&mut self, program: Program) {
+        let (process, file) = (program.running.process(), program.running.file());
         let live = self.shared.current.get();
+        if live.scope.contains(file.0, program.running.mount())
+            && (self.is_done(process, file) || self.was_seen(process, file))
+        {
+            return;
+        }
         let mut attempt = Box::<Attempt>::default();
         attempt.at = program.at;
         let deadline = Instant::now() + PATIENCE;
@@ -216,62 +209,68 @@ impl Listener {
             self.identifier.describe(&program.running, self.memory, &live.scope, deadline, &mut attempt);
         match whence {
             Whence::Outside => {}
-            Whence::Unmarkable(_) | Whence::Watched => self.report(program, attempt),
+            Whence::Unmarkable(_) => self.report(program, attempt),
+            Whence::Watched => {
+                let file = attempt.object.file.known().map(|file| (file.device, file.inode));
+                if !file.is_some_and(|file| self.was_seen(process, file)) {
+                    self.report(program, attempt);
+                }
+            }
+            Whence::Late => self.lose(1, "nobody said in time what filesystem a program came from"),
+            Whence::Fresh => self.ask_later(program, attempt, true),
             Whence::Elsewhere => {
                 self.look_for_script(&program);
-                self.ask_later(program, attempt);
+                self.ask_later(program, attempt, false);
             }
         }
     }
 
     /// A few programs of each mount are asked about again: mostly it is none of ours, and then they are for nothing.
-    fn ask_later(&mut self, program: Program, attempt: Box<Attempt>) {
-        // Without an id all mounts are one.
-        let (waiting, let_go) = self.asked.entry(program.running.mount().unwrap_or(0)).or_default();
+    fn ask_later(&mut self, program: Program, attempt: Box<Attempt>, fresh: bool) {
+        let (waiting, let_go) = self.asked.entry(asked_for(&program)).or_default();
         if *waiting < OF_ONE_MOUNT {
             *waiting += 1;
-            self.waiting.push_back((Instant::now() + MARK_WITHIN, program, attempt));
+            let due = Instant::now() + MARK_WITHIN;
+            self.waiting.push_back(Waiting { due, program, attempt, fresh });
         } else {
             *let_go += 1;
         }
     }
 
-    /// Looks again at programs whose filesystem was not watched a while ago.
+    /// Looks again at programs whose filesystem was not watched: whether it has its mark now, or will not get one.
     fn look_again(&mut self) {
-        while self.waiting.front().is_some_and(|(due, ..)| *due <= Instant::now()) {
-            let Some((_, program, mut attempt)) = self.waiting.pop_front() else { return };
-            let (_, let_go) = self.asked.remove(&program.running.mount().unwrap_or(0)).unwrap_or_default();
-            let scope = Arc::clone(&self.shared.current.get().scope);
-            let object = &mut attempt.object;
-            let device = object.file.known().map(|file| file.device);
-            match device.filter(|device| scope.contains(*device, program.running.mount())) {
-                Some(device) => {
-                    if let_go > 0 {
-                        self.lose(let_go, "more programs than are looked at ran from a new mount at once");
-                    }
-                    object.names.clear();
-                    let inner = object.inner.as_ref().map(Vec::as_slice);
-                    if scope.name(device, inner, &mut object.names) == Placement::Inside {
-                        self.report(program, attempt);
-                    }
-                }
-                None => self.remember(program.running.mount()),
+        let (scope, now) = (Arc::clone(&self.shared.current.get().scope), Instant::now());
+        for mut one in std::mem::take(&mut self.waiting) {
+            let unmounted = self.identifier.is_unmounted(&one.program.running, &one.attempt);
+            if unmounted && one.fresh {
+                // It has come and gone. Which of the directory's files it was is not known: no mark vouches for it.
+                running::lose_place(&mut one.attempt.object, &scope);
+                self.found(one);
+            } else if !unmounted && is_named(&mut one, &scope) {
+                self.found(one);
+            } else if one.due > now {
+                self.waiting.push_back(one);
+            } else {
+                self.asked.remove(&asked_for(&one.program));
+                self.tray.forget(one.program.running.mount());
             }
         }
     }
 
-    fn remember(&mut self, mount: Option<u64>) {
-        if self.none_of_ours.len() >= MOUNTS {
-            self.none_of_ours.clear();
+    /// It ran from a watched directory.
+    fn found(&mut self, one: Waiting) {
+        let (_, let_go) = self.asked.remove(&asked_for(&one.program)).unwrap_or_default();
+        if let_go > 0 {
+            self.lose(let_go, "more programs than are looked at ran from a new mount at once");
         }
-        self.none_of_ours.extend(mount);
+        self.report(one.program, one.attempt);
     }
 
     /// The interpreter is none of ours; what it was started with may be.
     fn look_for_script(&mut self, program: &Program) {
         let deadline = Instant::now() + PATIENCE;
         if let Some(running) = self.identifier.script(&program.running, self.memory, deadline) {
-            self.taken.push_back(Program { running, at: program.at, since: program.since });
+            self.tray.put(Program { running, at: program.at, since: program.since });
         }
     }
 
@@ -295,8 +294,7 @@ impl Listener {
     fn report(&mut self, program: Program, attempt: Box<Attempt>) {
         let Program { running, since, .. } = program;
         let (process, file) = (running.process(), running.file());
-        let in_table = attempt.object.file.known().map_or(file, |file| (file.device, file.inode));
-        if self.is_done(process, file) || self.was_seen(process, in_table) {
+        if self.is_done(process, file) {
             return;
         }
         self.done.push_back(Done { process, file, since });
@@ -309,18 +307,37 @@ impl Listener {
         drop(self.pipeline.report(AfterTheFact { file, thread, since }, attempt, PATIENCE));
     }
 
-    /// The kernel's buffer was full.
-    fn tell_loss(&mut self) {
-        let lost = self.connector.lost().unwrap_or(self.lost.wrapping_add(1));
-        let count = u64::from(lost.wrapping_sub(self.lost).max(1));
-        self.lost = lost;
-        self.lose(count, "the kernel's buffer was full: it could not tell of execs after the fact");
-    }
-
     fn lose(&self, count: u64, detail: &str) {
         self.shared.counters.fail_times(Failure::ExecsLost, count);
         self.shared.sink.notice(&Notice::Gap { failure: Failure::ExecsLost, count, detail });
     }
+}
+
+/// Gives the file its names, if its filesystem is watched by now. The numbers of filesystems are given anew at once:
+/// what the scope says of one must be what was seen, or it still speaks of another.
+fn is_named(one: &mut Waiting, scope: &Scope) -> bool {
+    let object = &mut one.attempt.object;
+    let Some(device) = object.file.known().map(|file| file.device) else { return false };
+    if !scope.contains(device, one.program.running.mount()) {
+        return false;
+    }
+    object.names.clear();
+    let inner = object.inner.as_ref().map(Vec::as_slice);
+    if scope.name(device, inner, &mut object.names) == Placement::Outside {
+        return false;
+    }
+    if one.fresh {
+        return object
+            .seen
+            .known()
+            .is_some_and(|seen| object.names.iter().any(|name| name == seen.as_slice()));
+    }
+    scope.namespace(device).is_some_and(|space| one.program.running.namespace() == Some(space))
+}
+
+/// The mount whose programs are counted together; without an id all mounts are one.
+fn asked_for(program: &Program) -> u64 {
+    program.running.mount().unwrap_or(0)
 }
 
 /// The duty that nobody has: the program runs already.

@@ -3,6 +3,7 @@
 //! Its file is held by a descriptor (O_PATH) from the first look on, so it stays known when the process ends. Nothing
 //! here asks a file's server: what can block is done aside.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,9 +13,13 @@ use nix::sys::stat::Mode;
 use nix::sys::statfs::{FsType, HUGETLBFS_MAGIC, TMPFS_MAGIC, fstatfs};
 
 use super::inner::DELETED;
+use super::object::Whereabouts;
+use super::parse::decimal;
 use super::proc::cause;
-use super::{Identifier, arguments, interpreters};
-use crate::event::{Attempt, Cause, Device, Fact, Unseen};
+use super::subject::Ids;
+use super::{Identifier, arguments, interpreters, outcome, subject};
+use crate::event::{Attempt, Cause, Device, Fact, Object, Subject, Unseen};
+use crate::sys::namespaces;
 use crate::sys::shared::Words;
 use crate::sys::statx::{self, MountId, Stat, Want};
 use crate::watch::plan::{Placement, Scope};
@@ -25,6 +30,22 @@ pub struct Running {
     process: i32,
     file: OwnedFd,
     stat: Stat,
+    /// Who runs it, where that was asked for before the process could end.
+    who: Option<Who>,
+}
+
+/// Of a process: its ids, and its mount namespace's.
+#[derive(Clone, Debug)]
+struct Who {
+    ids: Ids,
+    space: Option<Space>,
+}
+
+/// A mount namespace's id, and what keeps it there: without its last process it would be gone, and its mounts nowhere.
+#[derive(Clone, Debug)]
+struct Space {
+    id: u64,
+    _kept: Arc<OwnedFd>,
 }
 
 /// Where its file comes from.
@@ -36,8 +57,12 @@ pub enum Whence {
     Watched,
     /// From a watched superblock, surely outside the watched directories.
     Outside,
-    /// From a superblock that is not watched, or not yet.
+    /// From a superblock that is not watched, or not yet, but in memory and mounted in a watched directory of ours.
+    Fresh,
+    /// From any other superblock that is not watched.
     Elsewhere,
+    /// What its filesystem is was not known in time.
+    Late,
 }
 
 impl Running {
@@ -63,11 +88,29 @@ impl Running {
         }
     }
 
+    /// The mount namespace of its process, where who runs it was kept: its id as statmount(2) takes it.
+    #[must_use]
+    pub fn namespace(&self) -> Option<u64> {
+        Some(self.who.as_ref()?.space.as_ref()?.id)
+    }
+
     /// The file, open for reading: only for one in memory, which no server can hold up.
     #[must_use]
     pub fn content(&self) -> Option<OwnedFd> {
         let path = format!("/proc/thread-self/fd/{}", self.file.as_raw_fd());
         open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty()).ok()
+    }
+}
+
+impl Running {
+    /// Fills in what was kept and can't be read any more.
+    fn tell_who(&self, subject: &mut Subject) {
+        let (Fact::Unknown(_), Some(Who { ids, .. })) = (&subject.credentials, &self.who) else { return };
+        subject.process = Fact::Known(ids.process);
+        subject.parent_pid = ids.parent.map_or(Fact::Absent, Fact::Known);
+        subject.credentials = Fact::Known(ids.credentials);
+        subject.user = Fact::Known(outcome::holder(&ids.credentials));
+        subject.group = Fact::Known(ids.credentials.egid);
     }
 }
 
@@ -94,7 +137,46 @@ impl Identifier {
     pub fn running(&self, process: i32) -> Result<Running, Cause> {
         let file = self.proc.open_path(process, "exe")?;
         let stat = statx::of(file.as_fd(), self.features.mount_id()).map_err(cause)?;
-        Ok(Running { process, file, stat })
+        Ok(Running { process, file, stat, who: None })
+    }
+
+    /// Keeps who runs it: what can be told of it also when the process has ended. Does not block.
+    pub fn keep_who(&mut self, running: &mut Running) {
+        let Ok(ids) = subject::ids(
+            &self.proc,
+            self.features,
+            running.process,
+            &mut subject::Last::default(),
+            &mut self.text,
+        ) else {
+            return;
+        };
+        let space = self.proc.open_file(running.process, "ns/mnt");
+        let space = space.ok().and_then(|space| {
+            let id = namespaces::mount_namespace_id(space.as_fd()).ok()?;
+            Some(Space { id, _kept: Arc::new(space) })
+        });
+        running.who = Some(Who { ids, space });
+    }
+
+    /// The script in memory for which an interpreter was started, where the name that the kernel gave the process shows
+    /// it: that is the last part of the path that was executed, so of /dev/fd/N and /proc/self/fd/N the number. (From
+    /// Linux 6.14 on, execveat(2) without a path leaves the interpreter's own name there.) Does not block, and finds the
+    /// script whatever the interpreter is called.
+    pub fn numbered_script(&mut self, running: &Running, memory: Device) -> Option<Running> {
+        self.proc.read(running.process, "comm", &mut self.text).ok()?;
+        let number: u32 = decimal(self.text.trim_ascii_end())?;
+        let file = self.proc.open_path(running.process, &format!("fd/{number}")).ok()?;
+        let stat = statx::of(file.as_fd(), self.features.mount_id()).ok()?;
+        let (major, minor) = stat.device;
+        let is_script = Device { major, minor } == memory && running.file().0 != memory;
+        is_script.then(|| Running { process: running.process, file, stat, who: None })
+    }
+
+    /// Whether the arguments of a program could name a script in memory. Does not block.
+    pub fn is_interpreter(&mut self, running: &Running) -> bool {
+        let linked = self.proc.link(running.process, "exe", &mut self.text);
+        linked.is_ok() && interpreters::is_known(&self.text)
     }
 
     /// Makes `attempt` the one of that program. What is the caller's: `at`. `memory` is from [`memory`].
@@ -108,17 +190,45 @@ impl Identifier {
     ) -> Whence {
         // Until it is known by which way: what matters here is that no exec is awaited any more.
         attempt.unseen = Some(Unseen::Unmarked);
-        let placement = self.essential(running.process, running.file.as_fd(), scope, attempt);
+        let space = running.who.as_ref().and_then(|who| who.space.as_ref());
+        let space = space.map(|space| space.id).filter(|_| self.features.foreign_statmount);
+        let mut placement = self.essential(running.process, running.file.as_fd(), scope, attempt);
+        let lacks_place = attempt.object.inner == Fact::Unknown(Cause::Gone);
+        if lacks_place && space.is_some_and(|space| self.files.search(space)) {
+            placement = self.essential(running.process, running.file.as_fd(), scope, attempt);
+        }
+        running.tell_who(&mut attempt.subject);
         let device = attempt.object.file.known().map(|file| file.device);
+        let ours =
+            attempt.object.inner.known().is_some() && self.files.whereabouts() != Whereabouts::Elsewhere;
+        let seen = attempt.object.seen.known().filter(|seen| ours && scope.covers(seen));
         if device.is_some_and(|device| scope.contains(device, running.mount())) {
-            return if placement == Placement::Outside { Whence::Outside } else { Whence::Watched };
+            if placement == Placement::Outside {
+                return Whence::Outside;
+            }
+            // The number may have been another filesystem's when the scope was made, and the names with it.
+            if seen.is_some_and(|seen| attempt.object.names.iter().all(|name| name != seen.as_slice())) {
+                lose_place(&mut attempt.object, scope);
+            }
+            return Whence::Watched;
         }
-        // The mount is in no table that its process or we could see.
-        if attempt.object.inner != Fact::Unknown(Cause::Unsupported) {
-            return Whence::Elsewhere;
+        // The mount is in no table that its process or we could see; not even in the one that was its process's.
+        let nowhere = match attempt.object.inner {
+            Fact::Unknown(Cause::Unsupported) => true,
+            Fact::Unknown(Cause::Gone) => space.is_some(),
+            Fact::Known(_) | Fact::Absent | Fact::Unknown(_) | Fact::Unread => false,
+        };
+        let in_memory = device == Some(memory);
+        if !nowhere && !in_memory {
+            let is_covered = seen.is_some();
+            // What it is that is mounted there need not be known in time: a mark shows it, or that it comes and goes.
+            let fresh = is_covered && self.kind(running, deadline).is_none_or(is_memory);
+            return if fresh { Whence::Fresh } else { Whence::Elsewhere };
         }
-        let Some(way) = self.unmarkable(running, device == Some(memory), deadline, attempt) else {
-            return Whence::Elsewhere;
+        let way = match self.unmarkable(running, in_memory, deadline, attempt) {
+            Some(Some(way)) => way,
+            Some(None) => return Whence::Elsewhere,
+            None => return Whence::Late,
         };
         attempt.unseen = Some(way);
         attempt.object.names.clear();
@@ -155,34 +265,64 @@ impl Identifier {
         });
         let (file, stat) = found??;
         let (major, minor) = stat.device;
-        (Device { major, minor } == memory).then_some(Running { process, file, stat })
+        (Device { major, minor } == memory).then_some(Running {
+            process,
+            file,
+            stat,
+            who: running.who.clone(),
+        })
     }
 
+    /// Whether the mount it was executed through has been taken away since `attempt` was described.
+    pub fn is_unmounted(&mut self, running: &Running, attempt: &Attempt) -> bool {
+        let link = format!("thread-self/fd/{}", running.file.as_raw_fd());
+        let shown = CString::new(link).map_err(|_| Cause::Unsteady);
+        let shown = shown.and_then(|link| self.proc.link_own(&link, &mut self.text));
+        shown.is_ok() && attempt.object.seen.known().is_some_and(|seen| !self.text.starts_with(seen))
+    }
+
+    /// `None`: it was not known in time.
     fn unmarkable(
         &mut self,
         running: &Running,
         in_kernel_memory: bool,
         deadline: Instant,
         attempt: &Attempt,
-    ) -> Option<Unseen> {
+    ) -> Option<Option<Unseen>> {
         let seen = attempt.object.seen.known().map(Vec::as_slice).unwrap_or_default();
         if in_kernel_memory {
-            return Some(match seen {
+            return Some(Some(match seen {
                 seen if seen.starts_with(b"/SYSV") => Unseen::SharedMemory,
                 seen if seen.starts_with(b"/dev/zero") => Unseen::Anonymous,
                 _ => Unseen::Memfd,
-            });
+            }));
         }
-        let file = running.file.try_clone().ok()?;
-        let kind =
-            self.aside.run(deadline, move || fstatfs(&file).map(|about| about.filesystem_type()))?.ok()?;
-        match kind {
+        Some(match self.kind(running, deadline)? {
             // With MFD_HUGETLB.
             HUGETLBFS_MAGIC if seen.starts_with(b"/memfd:") => Some(Unseen::Memfd),
-            TMPFS_MAGIC | RAMFS_MAGIC => Some(Unseen::Detached),
-            _ => None,
-        }
+            kind => is_memory(kind).then_some(Unseen::Detached),
+        })
     }
+
+    /// What its filesystem is. Somebody may serve it, and never answer.
+    fn kind(&mut self, running: &Running, deadline: Instant) -> Option<FsType> {
+        let file = running.file.try_clone().ok()?;
+        self.aside.run(deadline, move || fstatfs(&file).map(|about| about.filesystem_type()))?.ok()
+    }
+}
+
+/// Makes the place of a file of a watched directory an unknown one: no mark vouches for any.
+pub fn lose_place(object: &mut Object, scope: &Scope) {
+    object.inner = Fact::Unknown(Cause::Unsteady);
+    object.names.clear();
+    scope.name(UNKNOWN, Fact::Unknown(Cause::Unsteady), &mut object.names);
+}
+
+/// No filesystem has it.
+const UNKNOWN: Device = Device { major: 0, minor: 0 };
+
+fn is_memory(kind: FsType) -> bool {
+    matches!(kind, TMPFS_MAGIC | RAMFS_MAGIC)
 }
 
 /// statfs(2).

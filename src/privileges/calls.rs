@@ -205,6 +205,7 @@ const USED: &[libc::c_long] = &[
     libc::SYS_prlimit64,
     libc::SYS_sched_yield,
     libc::SYS_sched_getaffinity,
+    libc::SYS_sched_setaffinity,
     libc::SYS_sched_setscheduler,
     libc::SYS_setpriority,
     libc::SYS_clock_gettime,

@@ -65,6 +65,46 @@ impl Connector {
         Ok(connector)
     }
 
+    /// Is told from now on only of the execs on its share of the CPUs: those whose number leaves `place` when it is
+    /// divided by `sockets`.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says of SO_ATTACH_FILTER.
+    pub fn divide(&self, place: u32, sockets: u32) -> io::Result<()> {
+        let take =
+            |code, jump_true, jump_false, k| libc::sock_filter { code, jt: jump_true, jf: jump_false, k };
+        let what = u32::try_from(NETLINK_HEADER + CONNECTOR_HEADER).unwrap_or(0);
+        // The filter reads words as the network writes them.
+        let mut program = [
+            take(LOAD_WORD, 0, 0, what),
+            take(IF_EQUAL, 0, 4, EXEC.to_be()),
+            take(LOAD_WORD, 0, 0, CURRENT_CPU),
+            take(MODULO, 0, 0, sockets.max(1)),
+            take(IF_EQUAL, 0, 1, place),
+            take(RETURN, 0, 0, u32::MAX),
+            take(RETURN, 0, 0, 0),
+        ];
+        let filter =
+            libc::sock_fprog { len: u16::try_from(program.len()).unwrap_or(0), filter: program.as_mut_ptr() };
+        // SAFETY: the kernel reads one sock_fprog and the `len` instructions it points to, both of which live until
+        // the call is over; it copies them.
+        let done = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_ATTACH_FILTER,
+                (&raw const filter).cast(),
+                libc::socklen_t::try_from(size_of_val(&filter)).unwrap_or(0),
+            )
+        };
+        if done != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // What came before is of every CPU.
+        while self.read()?.is_some() {}
+        Ok(())
+    }
+
     /// Reads one message; `None` where none is there. Does not block.
     ///
     /// # Errors
@@ -212,6 +252,12 @@ const EXEC: u32 = 2;
 /// Some ten thousand messages.
 const BUFFER: usize = 8 << 20;
 const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
+/// Instructions of the classic packet filter (linux/bpf_common.h, linux/filter.h), and where it tells the current CPU.
+const LOAD_WORD: u16 = 0x20;
+const IF_EQUAL: u16 = 0x15;
+const MODULO: u16 = 0x94;
+const RETURN: u16 = 0x06;
+const CURRENT_CPU: u32 = 0xffff_f000 + 36;
 /// SO_MEMINFO and its SK_MEMINFO_VARS, of which the last is SK_MEMINFO_DROPS (linux/sock_diag.h).
 const SO_MEMINFO: libc::c_int = 55;
 const MEMINFO: usize = 9;
@@ -278,6 +324,30 @@ mod tests {
         assert!(ended.unwrap().success());
         let told: Vec<_> = std::iter::from_fn(|| connector.read().unwrap()).take(1000).collect();
         assert!(!told.is_empty() && !told.contains(&Told::Other), "{told:?}");
+    }
+
+    #[test]
+    fn of_two_that_share_one_is_told_of_each_exec() {
+        let pair: Vec<_> = (0..2).filter_map(|_| Connector::open().ok()).collect();
+        let [first, second] = pair.as_slice() else { return };
+        first.divide(0, 2).unwrap();
+        second.divide(1, 2).unwrap();
+        let children: Vec<i32> = (0..20)
+            .map(|_| {
+                #[allow(clippy::disallowed_methods, reason = "a test holds no group")]
+                let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+                child.wait().unwrap();
+                i32::try_from(child.id()).unwrap()
+            })
+            .collect();
+        let told =
+            |connector: &Connector| std::iter::from_fn(|| connector.read().unwrap()).collect::<Vec<_>>();
+        let (first, second) = (told(first), told(second));
+        for child in children {
+            let by =
+                [&first, &second].map(|told| told.iter().filter(|one| **one == Told::Exec(child)).count());
+            assert_eq!(by.iter().sum::<usize>(), 1, "{child}: {by:?}");
+        }
     }
 
     #[test]

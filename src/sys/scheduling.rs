@@ -1,10 +1,12 @@
-//! The priority of a thread: sched_setscheduler(2), setpriority(2).
+//! The priority of a thread, and its CPUs: sched_setscheduler(2), setpriority(2), sched_setaffinity(2).
 
 #![allow(unsafe_code, reason = "calls that no binding wraps")]
 
 use std::io;
 
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::Pid;
 
 /// Gives the calling thread SCHED_FIFO at the lowest real-time priority; threads and processes it makes start at the
 /// default again (SCHED_RESET_ON_FORK).
@@ -54,6 +56,26 @@ pub fn nice(value: i32) -> io::Result<()> {
     // SAFETY: takes integers only; who 0 is the calling thread.
     let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, value) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Binds the calling thread to its share of the CPUs: those whose number leaves `place` when it is divided by `threads`.
+///
+/// # Errors
+/// EINVAL where the thread may use none of them.
+pub fn bind(place: usize, threads: usize) -> io::Result<()> {
+    let mut share = CpuSet::new();
+    for cpu in (place..CpuSet::count()).step_by(threads.max(1)) {
+        share.set(cpu)?;
+    }
+    Ok(sched_setaffinity(Pid::from_raw(0), &share)?)
+}
+
+/// How many CPUs the machine can have.
+#[must_use]
+pub fn cpus() -> usize {
+    // SAFETY: takes an integer and returns one.
+    let told = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
+    usize::try_from(told).unwrap_or(1).max(1)
 }
 
 /// The flag is set for either class: without CAP_SYS_NICE it can't be taken back.

@@ -1,7 +1,6 @@
 //! What fanotify cannot see: told after the fact, with the same fields.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -96,6 +95,20 @@ fn a_script_in_a_memfd_is_told() {
 }
 
 #[test]
+fn a_script_in_a_memfd_is_told_whatever_interprets_it() {
+    bed(|bed| {
+        furnish(bed);
+        let at = |name: &str| bed.path(name).display().to_string();
+        fs::copy(at("program"), at("odd")).unwrap();
+        fs::write(at("odd script"), format!("#!{}\n", at("odd"))).unwrap();
+        let guard = bed.guard_with("mode = \"prevent\"\n", REPORT);
+        let record = one_unseen(&guard, take(bed, "numbered", "odd script"));
+        assert_eq!(record["shmguard"]["unseen"], "memfd", "{record:#}");
+        assert_eq!(record["process"]["executable"], "/memfd:way");
+    });
+}
+
+#[test]
 fn shared_anonymous_memory_is_told() {
     reported("anonymous", "program", "anonymous", Some("/dev/zero"));
 }
@@ -108,6 +121,73 @@ fn a_shared_memory_segment_is_told() {
 #[test]
 fn a_tmpfs_that_is_mounted_nowhere_is_told_and_its_path_is_no_name() {
     reported("detached", "program", "detached", None);
+}
+
+/// A program that lives for no longer than its exec.
+fn instant(bed: &Bed) -> String {
+    let at = |name: &str| bed.path(name).display().to_string();
+    fs::write(at("instant.c"), include_str!("unseen/instant.c")).unwrap();
+    let flags = ["-static", "-nostdlib", "-O1", "-o"];
+    let status = Command::new("cc").args(flags).args([at("instant"), at("instant.c")]).status();
+    assert!(status.expect("cc is needed by these tests").success());
+    at("instant")
+}
+
+/// Runs a way that says how often its program ran.
+fn count(bed: &Bed, arguments: &[&str]) -> usize {
+    let output = Command::new(bed.path("ways")).args(arguments).stdin(Stdio::null()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+}
+
+/// How many programs ended before they could be looked at: as `status` says, and as the records do.
+fn missed(guard: &Guard) -> (u64, u64) {
+    let status = guard.status();
+    let ended = |record: &Value| record["message"].as_str().is_some_and(|text| text.contains("ended before"));
+    let told = guard.records().into_iter().filter(ended);
+    let told = told.map(|record| record["shmguard"]["count"].as_u64().unwrap());
+    (status["counters"]["execs_gone"].as_u64().unwrap(), told.sum())
+}
+
+/// Whether the threads that take hold of programs go before all others.
+fn is_early(guard: &Guard) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{}/task", guard.pid())).unwrap();
+    let stats = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("stat")).ok());
+    // Field 41, policy: counted behind the name, which is field 2.
+    let mut policies = stats
+        .filter(|stat| stat.contains("(hold)"))
+        .map(|stat| stat.rsplit(')').next().unwrap().split_whitespace().nth(38).map(str::to_owned));
+    policies.all(|policy| policy.as_deref() == Some("1"))
+}
+
+#[test]
+fn programs_that_end_at_once_are_told_or_counted() {
+    bed(|bed| {
+        furnish(bed);
+        let program = instant(bed);
+        let guard = bed.guard_with("mode = \"prevent\"\n", REPORT);
+        assert_eq!(count(bed, &["burst", &program, "200"]), 200);
+        std::thread::sleep(Duration::from_millis(1500));
+        let told = unseen(&guard, |record| record["process"]["executable"] == "/memfd:way").len();
+        let mut figures = (0, 1);
+        // The other tests execute programs too, and it is told once a second.
+        wait_until("what was missed is told", || {
+            figures = missed(&guard);
+            figures.0 == figures.1
+        });
+        eprintln!(
+            "of 200 programs that end at once {told} were told of; missed on the whole host: {figures:?}"
+        );
+        assert!(u64::try_from(told).unwrap() + figures.0 >= 200);
+        if is_early(&guard) {
+            assert!(told > 190, "{told}");
+        } else {
+            eprintln!("PARTLY SKIPPED: no real-time priority here, so many are missed");
+        }
+        let user = unseen(&guard, |record| record["process"]["executable"] == "/memfd:way")
+            .into_iter()
+            .filter(|record| record["user"]["id"] == "0");
+        assert!(user.count() * 10 >= told * 9, "who ran it was kept");
+    });
 }
 
 #[test]
@@ -127,31 +207,32 @@ fn a_thousand_mount_and_execute_at_once_and_each_that_wins_is_told() {
 fn race(tries: usize) {
     bed_within(Duration::from_secs(300), move |bed| {
         furnish(bed);
-        fs::write(bed.path("quick.c"), "#include <unistd.h>\nint main(void) { usleep(30000); return 0; }\n")
-            .unwrap();
-        let at = |name: &str| bed.path(name).display().to_string();
-        assert!(Command::new("cc").args(["-o", &at("quick"), &at("quick.c")]).status().unwrap().success());
+        let program = instant(bed);
         fs::create_dir_all("/dev/shm/race").unwrap();
-        let race = || {
-            let mut command = Command::new(bed.path("ways"));
-            command.args(["race", bed.path("quick").to_str().unwrap(), "/dev/shm/race", &tries.to_string()]);
-            let output = command.stdin(Stdio::null()).output().unwrap();
-            String::from_utf8(output.stdout).unwrap().trim().parse::<usize>().unwrap()
-        };
+        let race = || count(bed, &["race", &program, "/dev/shm/race", &tries.to_string()]);
         assert_eq!(race(), tries, "it does not work without a guard");
         let guard = bed.guard_with("mode = \"prevent\"\n", REPORT);
         let winners = race();
         std::thread::sleep(Duration::from_millis(1500));
-        // Not those of another test that runs the same race elsewhere on this machine.
-        let ways = bed.path("ways");
+        // Some are told when their mount has gone already.
+        let ways = ["unmarked", "detached"];
         let records = unseen(&guard, |record| {
-            let parent = record["process"]["parent"]["executable"].as_str();
-            record["shmguard"]["unseen"] == "unmarked"
-                && parent.is_none_or(|parent| Path::new(parent) == ways)
+            ways.iter().any(|way| record["shmguard"]["unseen"] == *way)
+                && record["shmguard"]["path_as_seen"]
+                    .as_str()
+                    .is_some_and(|seen| seen == "/x" || seen.starts_with("/dev/shm/race/"))
         });
         let denied = guard.attempts().iter().filter(|one| one["tags"][0] == "denied").count();
         eprintln!("{winners} of {tries} won the race against the marks, {} were told of", records.len());
-        assert_eq!(records.len(), winners, "{records:#?}");
+        let gaps: Vec<_> =
+            guard.records().into_iter().filter(|one| one["event"]["action"] == "gap").collect();
+        let lost: u64 = gaps.iter().map(|gap| gap["shmguard"]["count"].as_u64().unwrap()).sum();
+        let gaps: Vec<_> = gaps.iter().map(|gap| &gap["message"]).collect();
+        let told = records.len();
+        assert!(told + usize::try_from(lost).unwrap() >= winners, "{winners}: {told}, {gaps:?}");
+        let executables: Vec<_> = records.iter().map(|one| &one["process"]["executable"]).collect();
+        assert!(records.len() <= winners, "{executables:?}");
+        assert!(!is_early(&guard) || told * 2 >= winners, "{winners}: {told}, {gaps:?}");
         assert_eq!(winners + denied, tries);
     });
 }

@@ -109,6 +109,12 @@ impl Scope {
         Some(trimmed(self.superblocks.get(index)?.directories.first()?))
     }
 
+    /// True where this path lies in a watched directory, under one of its names.
+    #[must_use]
+    pub fn covers(&self, path: &[u8]) -> bool {
+        self.everywhere.iter().any(|directory| path.starts_with(directory))
+    }
+
     /// True where a file of the superblock `device`, come by through this mount, can raise an attempt. The number of a
     /// superblock that is mounted nowhere any more may be another's by now: then the mount must be one that it had, as far
     /// as the kernel tells mounts apart.

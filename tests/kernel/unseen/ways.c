@@ -58,6 +58,11 @@ int main(int count, char **words) {
     const char *way = words[1], *path = words[2];
     if (!strcmp(way, "memfd")) run(memfd(path, 1), "");
     if (!strcmp(way, "script")) run(memfd(path, 0), "");
+    if (!strcmp(way, "numbered")) {
+        char name[64];
+        snprintf(name, sizeof name, "/proc/self/fd/%d", memfd(path, 0));
+        run(AT_FDCWD, name);
+    }
     if (!strcmp(way, "descriptor")) {
         char name[64];
         snprintf(name, sizeof name, "/proc/%d/fd/%d", getpid(), memfd(path, 0));
@@ -83,6 +88,19 @@ int main(int count, char **words) {
         fill(file, path);
         close(file);
         run(mounted, "x");
+    }
+    if (!strcmp(way, "burst")) {
+        // Executes from a memfd again and again. Says how often it ran.
+        int ran = 0, tries = atoi(words[3]);
+        for (int index = 0; index < tries; index++) {
+            pid_t child = fork();
+            if (!child) run(memfd(path, 1), "");
+            int status;
+            waitpid(child, &status, 0);
+            ran += WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        }
+        printf("%d\n", ran);
+        return 0;
     }
     if (!strcmp(way, "race")) {
         // Mounts a tmpfs on a directory and executes from it at once: again and again. Says how often it ran.
