@@ -1,4 +1,4 @@
-//! What one record costs: formatted and written, against a plain write of 400 bytes. Run by hand:
+//! What one record costs: formatted and written, against a plain write of 400 bytes, and with each way of syncing. Run by hand:
 //! `cargo run --release --example record_cost [DIRECTORY]`.
 
 #![allow(clippy::print_stdout, reason = "it is a program for people")]
@@ -50,7 +50,7 @@ fn measure(directory: &Path) -> Result<(), Box<dyn Error>> {
     let matched = Entry { decision: &denied, response: Response::Deny, rule: Some(&rule), ..plain };
     let (host, redact) = (Host::read(), Redact::default());
     let frame = Frame { host: &host, redact: &redact };
-    let log = Log::open(&settings(directory), host.clone())?;
+    let log = Log::open(&settings(directory, Sync::None), host.clone())?;
     let mut file = OpenOptions::new().append(true).create(true).open(directory.join("plain"))?;
     let mut line = Vec::new();
     attempt(&mut line, 1, &plain, &frame);
@@ -97,6 +97,26 @@ fn measure(directory: &Path) -> Result<(), Box<dyn Error>> {
     }
     println!("{:?}", log.counters());
     log.close(Duration::from_secs(5));
+    for (name, sync) in [("none", Sync::None), ("interval", Sync::Interval), ("each", Sync::Each)] {
+        let directory = directory.join(name);
+        std::fs::create_dir(&directory)?;
+        let log = Log::open(&settings(&directory, sync), host.clone())?;
+        let mut times = Vec::new();
+        // Long enough for the interval's own thread to sync a few times.
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(5) {
+            let started = Instant::now();
+            log.attempt(&plain).map(drop).map_err(std::io::Error::other)?;
+            times.push(started.elapsed());
+            // About as fast as one caller can be answered.
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        log.close(Duration::from_secs(5));
+        times.sort_unstable();
+        let at = |share: usize| times.get(times.len() * share / 1000).copied().unwrap_or_default();
+        let [half, most, longest] = [at(500), at(990), at(999)];
+        println!("sync = {name:<10} half within {half:?}, 99 % within {most:?}, 99.9 % within {longest:?}");
+    }
     Ok(())
 }
 
@@ -108,12 +128,12 @@ fn time(mut work: impl FnMut() -> std::io::Result<()>) -> std::io::Result<Durati
     Ok(started.elapsed())
 }
 
-fn settings(directory: &Path) -> Settings {
+fn settings(directory: &Path, sync: Sync) -> Settings {
     let file = FileSettings {
         path: directory.join("events.ndjson"),
         max_size: 64 << 20,
         keep: 1,
-        sync: Sync::None,
+        sync,
         alerts: Some(AlertSettings { max_size: 64 << 20, keep: 1 }),
     };
     Settings { file: Some(file), ..Settings::default() }

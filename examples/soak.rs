@@ -18,7 +18,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,16 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 const NOBODY: u32 = 65534;
+/// The log's disk: ten minutes take less than half of it.
+const ROOM: &str = "8g";
+/// What one record says, as far as it is counted: the records of ten minutes would not fit into memory.
+struct Told {
+    number: u64,
+    action: String,
+    settled: bool,
+    /// How many it says are missing.
+    missing: u64,
+}
 
 /// What the loops count.
 #[derive(Default)]
@@ -89,6 +99,24 @@ fn main() -> ExitCode {
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+impl Told {
+    fn new(record: &Value) -> Self {
+        let missing = &record["shmguard"]["missing"];
+        let number = |value: &Value| value.as_u64().unwrap_or_default();
+        let action = record["event"]["action"].as_str().unwrap_or_default().to_owned();
+        Self {
+            number: number(&record["event"]["sequence"]),
+            settled: action != "exec" && record.to_string().contains("taken_over\""),
+            missing: if missing.is_object() {
+                number(&missing["last"]) + 1 - number(&missing["first"])
+            } else {
+                0
+            },
+            action,
+        }
+    }
+}
+
 impl Soak {
     /// Mounts of its own, and a guard in them.
     fn begin() -> Self {
@@ -101,7 +129,7 @@ impl Soak {
         fs::create_dir_all("/run/lock").unwrap();
         let directory = PathBuf::from(format!("/run/soak-{}", std::process::id()));
         fs::create_dir_all(directory.join("log")).unwrap();
-        tmpfs(&directory.join("log"), "size=512m,mode=755");
+        tmpfs(&directory.join("log"), &format!("size={ROOM},mode=755"));
         let program = PathBuf::from("/dev/shm/x");
         fs::copy("/bin/true", &program).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -109,7 +137,7 @@ impl Soak {
         let config = directory.join("shmguard.toml");
         let text = format!(
             "mode = \"prevent\"\nanswer_deadline = \"1s\"\n[watch]\ncontainers = false\n\
-             [log.file]\npath = \"{at}/log/events.ndjson\"\nmax_size = \"1GiB\"\n\
+             [log.file]\npath = \"{at}/log/events.ndjson\"\nmax_size = \"64GiB\"\n\
              [log.syslog]\nenabled = false\n[log.journal]\nenabled = false\n[log.audit]\nenabled = false\n\
              [control]\nsocket = \"{at}/control.sock\"\n"
         );
@@ -142,6 +170,7 @@ impl Soak {
                 (Err(_), _) => &tally.failed,
             };
             counter.fetch_add(1, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -207,13 +236,19 @@ impl Soak {
         }
     }
 
+    /// The disk becomes as small as what is on it, for a moment.
     fn fill_disk(&self) {
-        let path = self.directory.join("log/fill");
-        let mut file = File::create(&path).unwrap();
-        while file.write_all(&[0; 65536]).is_ok() {}
-        while file.write_all(&[0; 512]).is_ok() {}
+        let log = self.directory.join("log");
+        let used = nix::sys::statvfs::statvfs(&log).unwrap();
+        let used = (used.blocks() - used.blocks_free()) * used.fragment_size();
+        let resize = |size: &str| {
+            let options = format!("size={size},mode=755");
+            mount(None::<&str>, &log, None::<&str>, MsFlags::MS_REMOUNT, Some(options.as_str())).is_ok()
+        };
+        // Records come meanwhile: what is too small by now is refused.
+        let is_full = (1..100).any(|step| resize(&(used + step * 4096).to_string()));
         std::thread::sleep(Duration::from_millis(300));
-        fs::remove_file(path).unwrap();
+        assert!(resize(ROOM) && is_full);
     }
 
     /// Prints the figures. False: a promise was broken.
@@ -221,18 +256,11 @@ impl Soak {
         self.until("a worker stands", || self.worker().is_some());
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let records = self.records();
-        let with = |what: &str| records.iter().filter(|record| record.to_string().contains(what)).count();
-        let action = |name: &str| records.iter().filter(|record| record["event"]["action"] == name).count();
+        let action = |name: &str| records.iter().filter(|record| record.action == name).count();
         let attempts = count(&tally.denied) + count(&tally.allowed) + count(&tally.denied_others);
         let recorded = u64::try_from(action("exec")).unwrap();
-        let settled = u64::try_from(with("taken_over\"")).unwrap();
-        let missing: u64 = records
-            .iter()
-            .filter_map(|record| {
-                let missing = record["shmguard"].get("missing")?;
-                Some(missing["last"].as_u64()? - missing["first"].as_u64()? + 1)
-            })
-            .sum();
+        let settled = u64::try_from(records.iter().filter(|record| record.settled).count()).unwrap();
+        let missing: u64 = records.iter().map(|record| record.missing).sum();
         let status = self.ask(&["status", "--json"]);
         println!("attempts         {attempts}, besides those of the callers that were killed");
         println!("denied           {}", count(&tally.denied));
@@ -252,8 +280,7 @@ impl Soak {
         println!("failures         {}", status["counters"]["failures"]);
         println!("faults           {faults:?}");
         // Gaps that nothing tells of: numbers that are in no file and in no notice.
-        let mut numbers: Vec<u64> =
-            records.iter().filter_map(|record| record["event"]["sequence"].as_u64()).collect();
+        let mut numbers: Vec<u64> = records.iter().map(|record| record.number).collect();
         numbers.sort_unstable();
         let unique = numbers.windows(2).all(|pair| pair[0] != pair[1]);
         let span = numbers.last().unwrap_or(&0) - numbers.first().unwrap_or(&0) + 1;
@@ -262,13 +289,6 @@ impl Soak {
             "numbers          {span}, untold gaps {untold}, {}",
             if unique { "each once" } else { "DOUBLED" }
         );
-        let mut seen: BTreeMap<u64, &Value> = BTreeMap::new();
-        for record in &records {
-            let number = record["event"]["sequence"].as_u64().unwrap_or_default();
-            if let Some(other) = seen.insert(number, record) {
-                println!("number {number} twice:\n  {other}\n  {record}");
-            }
-        }
         let checks = [
             ("nothing was let through", count(&tally.let_through) == 0),
             ("no exec failed otherwise", count(&tally.failed) == 0),
@@ -288,26 +308,30 @@ impl Soak {
         let log = self.directory.join("log");
         let moved = (0..next()).map(|number| log.join(format!("moved-{number}")));
         let files = moved.chain([log.join("events.ndjson")]);
-        let whole: Vec<u8> = files.filter_map(|file| fs::read(file).ok()).flatten().collect();
-        let at = self.directory.join("whole.ndjson");
-        fs::write(&at, whole).unwrap();
+        let at = log.join("whole.ndjson");
+        let mut whole = File::create(&at).unwrap();
+        for file in files.filter_map(|file| File::open(file).ok()) {
+            std::io::copy(&mut &file, &mut whole).unwrap();
+        }
         let output = Command::new(guard()).args(["events", "--verify"]).arg(&at).output().unwrap();
         println!("{}", String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default());
         output.status.success()
     }
 
     /// Every record in every file.
-    fn records(&self) -> Vec<Value> {
+    fn records(&self) -> Vec<Told> {
         let mut records = Vec::new();
         for entry in fs::read_dir(self.directory.join("log")).unwrap() {
             let path = entry.unwrap().path();
             if path.to_string_lossy().contains("alerts") {
                 continue;
             }
-            let text = fs::read(&path).unwrap();
-            let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-            records
-                .extend(lines.map(|line| serde_json::from_slice::<Value>(line).expect("every line is JSON")));
+            for line in BufReader::new(File::open(&path).unwrap()).split(b'\n') {
+                let line = line.unwrap();
+                if !line.is_empty() {
+                    records.push(Told::new(&serde_json::from_slice(&line).expect("every line is JSON")));
+                }
+            }
         }
         records
     }

@@ -84,7 +84,8 @@ struct Kept {
     synced: u64,
     /// How large the file was when the path named it last.
     named_until: u64,
-    /// How many lines were written at the last look.
+    /// How many lines were written at the last look, and at the one before.
+    written: u64,
     seen: Option<u64>,
     /// These are told once, not each second.
     reopening_fails: bool,
@@ -107,6 +108,7 @@ impl Keeper {
                 alerts: None,
                 synced: 0,
                 named_until: 0,
+                written: 0,
                 seen: None,
                 reopening_fails: false,
                 rotation_fails: false,
@@ -125,11 +127,11 @@ impl Keeper {
                 shared.arrive(writer);
                 self.opening = None;
             }
-            longest = if self.opening.is_some() { TICK } else { self.until_next(shared) };
             match &mut self.file {
                 Some(kept) => kept.tick(shared, wishes),
                 None => shared.flush(),
             }
+            longest = if self.opening.is_some() { TICK } else { self.until_next() };
             if wishes.stop {
                 return;
             }
@@ -139,11 +141,9 @@ impl Keeper {
 
 impl Keeper {
     /// A log in which nothing happens is looked at less often: an idle host is not to be woken for it.
-    fn until_next(&mut self, shared: &Shared) -> Duration {
+    fn until_next(&mut self) -> Duration {
         let Some(kept) = &mut self.file else { return TICK };
-        let written = shared.current().map(|current| current.written);
-        let idle = written == kept.seen;
-        kept.seen = written;
+        let idle = kept.seen.replace(kept.written) == Some(kept.written);
         match (&kept.alerts, idle) {
             (Some(alerts), _) if alerts.is_behind() => Duration::ZERO,
             (_, true) => IDLE_TICK,
@@ -154,7 +154,8 @@ impl Keeper {
 
 impl Kept {
     fn tick(&mut self, shared: &Shared, wishes: Wishes) {
-        let Some(Current { file, size, written, failing }) = shared.current() else { return };
+        let Some(Current { file, size, cut, written, failing }) = shared.current() else { return };
+        self.written = written;
         if self.alerts.is_none()
             && let Some(settings) = &self.settings.alerts
         {
@@ -163,7 +164,7 @@ impl Kept {
         // A write error that is not about space may be one of this open file alone (a stale handle).
         let stale = failing.is_some_and(|errno| !matches!(errno, Errno::ENOSPC | Errno::EDQUOT));
         let is_named = self.place.names(&file);
-        if is_named && size < self.named_until {
+        if cut {
             // As logrotate's `copytruncate` does, after a copy that lacks what was written meanwhile.
             let text = "somebody has cut the log file: records may be missing";
             shared.notice(&Notice::Other { action: "log-cut", text, failed: true });

@@ -59,6 +59,8 @@ enum Primary {
 pub(super) struct Current {
     pub(super) file: Arc<File>,
     pub(super) size: u64,
+    /// It is shorter than what was written to it: somebody has cut it since the last look.
+    pub(super) cut: bool,
     /// How many lines were written so far.
     pub(super) written: u64,
     /// What writing fails with.
@@ -196,8 +198,10 @@ impl Writer {
         let (written, failing) = (self.written, self.missing.and(self.error));
         match &mut self.primary {
             Primary::File { appender, .. } => {
+                let known = appender.size();
                 appender.measure();
-                Some(Current { file: appender.file(), size: appender.size(), written, failing })
+                let size = appender.size();
+                Some(Current { file: appender.file(), size, cut: size < known, written, failing })
             }
             Primary::Stderr(_) => None,
         }

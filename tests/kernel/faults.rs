@@ -344,8 +344,6 @@ fn a_log_that_others_copy_and_cut_goes_on_and_the_cut_is_told() {
         let guard = bed.prevent();
         let file = bed.path("events.ndjson");
         assert_eq!(crowd(2, 50, &program).end(), Exec::Denied);
-        // A look of the log's keeper, to know how long the file was.
-        std::thread::sleep(Duration::from_millis(1_500));
         // As logrotate does it with `copytruncate`.
         let before = records_in(&file);
         File::options().write(true).open(&file).unwrap().set_len(0).unwrap();
