@@ -197,8 +197,7 @@ impl Looker {
     fn look(&mut self, program: Program) {
         let (process, file) = (program.running.process(), program.running.file());
         let live = self.shared.current.get();
-        if live.scope.contains(file.0, program.running.mount())
-            && (self.is_done(process, file) || self.was_seen(process, file))
+        if live.scope.contains(file.0, None) && (self.is_done(process, file) || self.was_seen(process, file))
         {
             return;
         }
@@ -318,7 +317,7 @@ impl Looker {
 fn is_named(one: &mut Waiting, scope: &Scope) -> bool {
     let object = &mut one.attempt.object;
     let Some(device) = object.file.known().map(|file| file.device) else { return false };
-    if !scope.contains(device, one.program.running.mount()) {
+    if !scope.contains(device, None) {
         return false;
     }
     object.names.clear();
