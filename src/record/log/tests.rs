@@ -108,7 +108,10 @@ fn a_successor_goes_on_with_the_numbers_and_the_losses_of_a_log_that_was_moved_a
 fn a_torn_record_is_kept_in_a_notice_and_the_file_stays_json() {
     for torn in ["{\"@timestamp\":\"2026-\\u00", "x", "\0\0\0\0"] {
         let (_directory, settings) = place();
-        assert_eq!(open(&settings).attempt(&Sample::allowed().entry()), Ok(1));
+        let log = open(&settings);
+        assert_eq!(log.attempt(&Sample::allowed().entry()), Ok(1));
+        // A log that is still there would see its file cut.
+        log.close(Duration::from_secs(5));
         let whole = std::fs::read_to_string(path(&settings)).unwrap();
         std::fs::write(path(&settings), format!("{whole}{torn}")).unwrap();
         assert_eq!(open(&settings).attempt(&Sample::allowed().entry()), Ok(3));
