@@ -58,12 +58,7 @@ fn storm(denials: usize) {
         assert!(took < Duration::from_millis(20) * u32::try_from(denials).unwrap(), "{took:?}");
         assert!(longest < Duration::from_secs(2), "another user's exec took {longest:?}");
         assert!(grown < 8 << 10, "grown by {grown} KiB");
-        // A storm fills more than one file.
-        let files = (0..8).rev().map(|number| match number {
-            0 => bed.path("events.ndjson"),
-            number => bed.path(&format!("events.ndjson.{number}")),
-        });
-        let records: Vec<_> = files.flat_map(|file| records_in(&file)).collect();
+        let records = generations(bed);
         let denied = records.iter().filter(|record| is(record, "exec") && record["event"]["kind"] == "alert");
         assert_eq!(denied.count(), denials + 400);
         assert_in_order(&records);
@@ -307,10 +302,14 @@ fn a_full_disk_denies_nothing_in_audit_mode() {
         let log = small_disk(bed);
         let guard = guard_logging_to(bed, &log, "mode = \"audit\"\non_record_failure = \"deny\"\n");
         fill(&log);
+        // What would be denied, and what is allowed.
         wait_until("the loss is counted", || {
             assert_eq!(exec(&program), Exec::Ran(0));
             not_recorded(&guard) > 0
         });
+        let before = not_recorded(&guard);
+        assert_eq!(exec_as(NOBODY, &program), Exec::Ran(0));
+        assert!(not_recorded(&guard) > before);
     });
 }
 
@@ -503,7 +502,8 @@ fn mounts(count: usize) {
                 .iter()
                 .all(|mark| !mark["path"].as_str().unwrap().contains("/m"))
         });
-        assert!(open_descriptors(guard.pid()) <= descriptors + 2, "{}", open_descriptors(guard.pid()));
+        // A few for what the log opens in its first seconds; a mount that is not let go would be one each.
+        assert!(open_descriptors(guard.pid()) <= descriptors + 6, "{}", open_descriptors(guard.pid()));
         let grown = resident(guard.pid()).saturating_sub(before);
         eprintln!("{count} mounts in {took:?}; grown by {grown} KiB");
         assert!(grown < 8 << 10, "grown by {grown} KiB");
@@ -626,6 +626,15 @@ fn flood(threads: u32) {
         assert!(longest < Duration::from_millis(50) * threads, "{longest:?}");
         assert_eq!(guard.status()["counters"]["failures"]["deadline_passed"], 0);
     });
+}
+
+/// Every record in every file: a storm fills more than one.
+pub fn generations(bed: &Bed) -> Vec<Value> {
+    let files = (0..8).rev().map(|number| match number {
+        0 => bed.path("events.ndjson"),
+        number => bed.path(&format!("events.ndjson.{number}")),
+    });
+    files.flat_map(|file| records_in(&file)).collect()
 }
 
 /// The longest of some runs.

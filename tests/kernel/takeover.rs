@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use crate::bed::{Exec, Guard, bed, bed_within, exec, wait_until};
-use crate::faults::{is, verified};
+use crate::faults::{generations, is, verified};
 
 #[test]
 fn no_exec_is_let_through_when_the_worker_is_killed_again_and_again() {
@@ -92,7 +93,9 @@ fn deaths(count: u32) {
         });
         let denied = denied.load(Ordering::Relaxed);
         let longest = *longest.lock().unwrap();
-        let (recorded, settled) = (guard.attempts().len(), settled_by_take_over(&guard));
+        let records = generations(bed);
+        let recorded = records.iter().filter(|record| is(record, "exec")).count();
+        let settled = settled_in(&records);
         eprintln!(
             "{count} deaths, {denied} denied, {recorded} recorded, {settled} settled, longest {longest:?}"
         );
@@ -250,11 +253,11 @@ fn has_new_worker(guard: &Guard, old: Pid) -> bool {
 }
 
 fn settled_by_take_over(guard: &Guard) -> usize {
-    guard
-        .records()
-        .iter()
-        .filter(|record| {
-            record.to_string().contains("taken_over\"") && record["event"]["action"] != "guard-started"
-        })
-        .count()
+    settled_in(&guard.records())
+}
+
+fn settled_in(records: &[Value]) -> usize {
+    let settled =
+        |record: &&Value| record.to_string().contains("taken_over\"") && !is(record, "guard-started");
+    records.iter().filter(settled).count()
 }
