@@ -255,9 +255,14 @@ fn holds_watched(plan: &plan::Plan, mark: &plan::Mark) -> bool {
 }
 
 fn marks(keeper: &Keeper) -> Vec<Mark> {
+    let plan = keeper.marks().plan();
     let own = keeper.marks().held().iter().map(|held| {
-        let shared = held.mark.whole_filesystem_shared;
-        (held, if shared { "on a shared filesystem" } else { "in a watched directory" })
+        let why = match held.mark.whole_filesystem_shared {
+            true if holds_watched(plan, &held.mark) => "on a shared filesystem",
+            true => "has a directory beneath a watched one",
+            false => "in a watched directory",
+        };
+        (held, why)
     });
     let foreign = keeper.marks().foreign().iter().map(|held| (held, "in another mount namespace"));
     own.chain(foreign).filter(|(held, _)| held.refused.is_none()).map(|(held, why)| mark(held, why)).collect()

@@ -236,7 +236,14 @@ impl Identifier {
             return;
         }
         let Attempt { subject, object, .. } = attempt;
-        let gift = gift(file, object);
+        let mut gift = gift(file, object);
+        let is_foreign = |found: &FileCapabilities| found.root != 0;
+        if let (Ok(id), Ok(Some(_))) = (thread, gift.map(|gift| gift.filter(is_foreign)))
+            && self.is_in_child_namespace(id) == Some(false)
+        {
+            // They count in namespaces whose root is that user, and in those below: not in ours.
+            gift = Ok(None);
+        }
         subject.gains_privilege = match (thread, gift) {
             (Err(cause), _) => Fact::Unknown(cause),
             (Ok(id), gift) => match (self.sets(id, gift.as_ref().ok().copied().flatten(), subject), gift) {
@@ -252,7 +259,7 @@ impl Identifier {
             },
         };
         if let (Fact::Known(true), Ok(id)) = (&subject.gains_privilege, thread)
-            && self.is_in_child_namespace(id)
+            && self.is_in_child_namespace(id) == Some(true)
         {
             subject.gains_privilege = Fact::Known(false);
         }
@@ -578,7 +585,7 @@ fn gift(file: BorrowedFd<'_>, object: &mut Object) -> Result<Option<FileCapabili
                 return Ok(None);
             }
             // One that we cannot read may give all.
-            let all = FileCapabilities { permitted: u64::MAX, inheritable: 0 };
+            let all = FileCapabilities { permitted: u64::MAX, inheritable: 0, root: 0 };
             Ok(Some(attribute.get(..length).and_then(capability::parse).unwrap_or(all)))
         }
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENODATA | libc::EOPNOTSUPP)) => {

@@ -11,12 +11,14 @@ use std::sync::LazyLock;
 pub(super) struct Interpreter {
     names: Vec<&'static [u8]>,
     first: bool,
+    anywhere: bool,
     skip: Vec<&'static [u8]>,
     code: Vec<&'static [u8]>,
     value: Vec<&'static [u8]>,
     attached: Vec<&'static [u8]>,
     file: Vec<&'static [u8]>,
     instead: Vec<&'static [u8]>,
+    inside: Vec<&'static [u8]>,
 }
 
 static TABLE: LazyLock<Vec<Interpreter>> = LazyLock::new(|| read(include_str!("interpreters.txt")));
@@ -50,6 +52,11 @@ pub(super) fn programs<'a>(executable: &[u8], arguments: &[&'a [u8]]) -> Vec<&'a
     Vec::new()
 }
 
+/// What is run of a directory that is given to this interpreter: files in it.
+pub(super) fn inside(executable: &[u8]) -> &'static [&'static [u8]] {
+    named(name_of(executable)).map(|one| one.inside.as_slice()).unwrap_or_default()
+}
+
 /// The last part of a path, without the version at its end and without the kernel's word for a deleted file.
 fn name_of(path: &[u8]) -> &[u8] {
     let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
@@ -78,7 +85,7 @@ impl Interpreter {
             }
             let is_option = argument.len() > 1 && matches!(argument.first(), Some(b'-' | b'+'));
             if !is_option {
-                if self.skip.contains(&argument) {
+                if self.skip.contains(&argument) || self.anywhere {
                     continue;
                 }
                 found.extend(Some(argument).filter(|_| wanted));
@@ -172,12 +179,17 @@ fn line(line: &'static str) -> Interpreter {
                 one.first = true;
                 continue;
             }
+            "anywhere" => {
+                one.anywhere = true;
+                continue;
+            }
             "skip" => &mut one.skip,
             "code" => &mut one.code,
             "value" => &mut one.value,
             "attached" => &mut one.attached,
             "file" => &mut one.file,
             "instead" => &mut one.instead,
+            "inside" => &mut one.inside,
             name => {
                 one.names.push(name.as_bytes());
                 continue;
@@ -200,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_file_to_run_is_told_from_options_code_and_data() {
-        let cases: [(&str, &str, &[&str]); 30] = [
+        let cases: [(&str, &str, &[&str]); 36] = [
             ("/usr/bin/dash", "sh x.sh", &["x.sh"]),
             ("/usr/bin/dash", "sh -e x.sh data", &["x.sh"]),
             ("/usr/bin/dash", "sh -c x.sh data", &[]),
@@ -230,6 +242,12 @@ mod tests {
             ("/bin/busybox", "busybox awk -f x.awk data", &["x.awk"]),
             ("/bin/busybox", "cat x.sh", &[]),
             ("/bin/cat", "sh x.sh", &[]),
+            ("/usr/bin/make", "make -C dir all -f x.mk", &["x.mk"]),
+            ("/usr/bin/make", "make -fx.mk", &["x.mk"]),
+            ("/usr/bin/make", "make all", &[]),
+            ("/usr/bin/gdb", "gdb -nx -batch program -x x.gdb", &["x.gdb"]),
+            ("/usr/bin/gdb", "gdb -batch --command=x.gdb", &["x.gdb"]),
+            ("/usr/bin/gdb", "gdb -nx program", &[]),
             ("/usr/bin/lua5.4 (deleted)", "lua -e code x.lua", &["x.lua"]),
         ];
         for (executable, line, expected) in cases {

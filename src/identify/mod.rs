@@ -325,20 +325,23 @@ impl Identifier {
     }
 
     /// Whether the file's owner or group has surely no id in the caller's user namespace. Each of these tables is
-    /// written once: one that is still empty says nothing.
+    /// written once: one that is still empty can get any id later, but the user root, whom only root or who has CAP_SETUID
+    /// in the namespace above may write into it (user_namespaces(7)).
     fn is_unmapped(&mut self, thread: i32, facts: &FileFacts) -> bool {
-        let mut lacks = |table, id| {
+        let mut lacks = |table, id, while_empty| {
             let read = self.proc.read_all(thread, table, ID_MAP_LIMIT, &mut self.text);
-            read.is_ok() && id_map::shows(&self.text, id) == Some(false)
+            read.is_ok()
+                && (while_empty && self.text.is_empty() || id_map::shows(&self.text, id) == Some(false))
         };
-        lacks("uid_map", facts.uid.0) || lacks("gid_map", facts.gid.0)
+        lacks("uid_map", facts.uid.0, facts.uid.0 == 0) || lacks("gid_map", facts.gid.0, false)
     }
 
-    /// Whether the thread surely is in another user namespace than we are: what it may do there, it may not do here.
-    fn is_in_child_namespace(&mut self, thread: i32) -> bool {
+    /// Whether the thread is in another user namespace than we are: what it may do there, it may not do here. `None`
+    /// where that is not known.
+    fn is_in_child_namespace(&mut self, thread: i32) -> Option<bool> {
         let linked = self.proc.link(thread, "ns/user", &mut self.text);
-        let theirs = linked.ok().and_then(|()| parse::bracketed(&self.text));
-        theirs.is_some_and(|theirs| self.user_namespace.is_some_and(|ours| ours != theirs))
+        let theirs = linked.ok().and_then(|()| parse::bracketed(&self.text))?;
+        Some(self.user_namespace? != theirs)
     }
 }
 

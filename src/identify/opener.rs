@@ -310,7 +310,12 @@ impl Look<'_> {
     fn runs_program(&self, executable: &[u8]) -> Result<bool, Cause> {
         let text = self.text("cmdline")?;
         let arguments: Vec<&[u8]> = strings(&text).collect();
-        self.is_one_of(interpreters::programs(executable, &arguments).into_iter())
+        let programs = interpreters::programs(executable, &arguments);
+        let inside = interpreters::inside(executable);
+        let parts =
+            programs.iter().flat_map(|name| inside.iter().map(move |part| [name, &b"/"[..], part].concat()));
+        let parts: Vec<Vec<u8>> = parts.collect();
+        self.is_one_of(programs.into_iter().chain(parts.iter().map(Vec::as_slice)))
     }
 
     fn is_one_of<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> Result<bool, Cause> {

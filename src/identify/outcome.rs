@@ -144,8 +144,8 @@ mod tests {
     #[test]
     fn capabilities_come_from_the_file_or_are_ambient() {
         let sets = Sets { permitted: 0, inheritable: 0, bounding: u64::MAX, ambient: 0, no_new_privs: false };
-        let net_raw = Some(FileCapabilities { permitted: 1 << 13, inheritable: 0 });
-        let if_inherited = Some(FileCapabilities { permitted: 0, inheritable: 1 << 13 });
+        let net_raw = Some(FileCapabilities { permitted: 1 << 13, inheritable: 0, root: 0 });
+        let if_inherited = Some(FileCapabilities { permitted: 0, inheritable: 1 << 13, root: 0 });
         assert!(!gains(None, &sets));
         assert!(gains(net_raw, &sets));
         assert!(!gains(net_raw, &Sets { bounding: 0, ..sets }));

@@ -111,6 +111,7 @@ pub fn check(guard: &Guard, before: usize, name: &str, seen: &str) {
     assert!(!attempts.is_empty(), "nothing was recorded");
     for record in &attempts {
         assert_eq!(record["event"]["type"], serde_json::json!(["start", "denied"]), "{record:#}");
+        assert_ne!(record["process"]["name"], "", "{record:#}");
     }
     let named = |record: &&Value| {
         (name.is_empty() || record["process"]["executable"] == name)

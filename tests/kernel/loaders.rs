@@ -14,7 +14,7 @@ use crate::bed::{Bed, Guard, bed, wait_until};
 /// What stands in `$D`, which is watched: a program, a library, an auditing library, scripts. In `$T`, which is not: a
 /// program that opens libraries by name, copies of loaders, data.
 fn furnish(bed: &Bed) {
-    fs::create_dir_all(D).unwrap();
+    fs::create_dir_all(format!("{D}/package")).unwrap();
     let at = |name: &str| bed.path(name).display().to_string();
     fs::write(at("program.c"), "#include <stdio.h>\nint main(void) { puts(\"RAN\"); return 0; }\n").unwrap();
     fs::write(at("quiet.c"), "int main(void) { return 0; }\n").unwrap();
@@ -51,6 +51,9 @@ fn furnish(bed: &Bed) {
         ("x.lua", "print('RAN')\n"),
         ("x.js", "console.log('RAN')\n"),
         ("x.awk", "BEGIN { print \"RAN\" }\n"),
+        ("x.mk", "all:\n\t@echo RAN\n"),
+        ("x.gdb", "echo RAN\\n\n"),
+        ("package/__main__.py", "print('RAN')\n"),
     ] {
         fs::write(format!("{D}/{name}"), text).unwrap();
     }
@@ -174,6 +177,11 @@ fn a_file_that_an_interpreter_is_given_is_denied() {
             ("lua5.4 $D/x.lua", "lua5.4", "x.lua"),
             ("node $D/x.js", "node", "x.js"),
             ("awk -f $D/x.awk", "awk", "x.awk"),
+            ("make -f $D/x.mk", "make", "x.mk"),
+            ("make all --makefile=$D/x.mk", "make", "x.mk"),
+            ("gdb -nx -batch -x $D/x.gdb", "gdb", "x.gdb"),
+            ("/usr/bin/python3 $D/package", "python3", "package/__main__.py"),
+            ("cd $D; /usr/bin/python3 package", "python3", "package/__main__.py"),
             ("ln -s $D/x.sh $T/link; sh $T/link", "", "x.sh"),
             ("unshare -m sh $D/x.sh", "unshare", "x.sh"),
         ],

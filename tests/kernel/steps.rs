@@ -52,6 +52,10 @@ fn take(words: &[&str]) -> Done {
     match *words {
         ["unshare", flags] => unshare(flags)?,
         ["unshare", flags, "wide"] => unshare_wide(flags)?,
+        // Without any id in a new user namespace.
+        ["unshare", flags, "bare"] => {
+            nix::sched::unshare(flags.chars().map(namespace).fold(CloneFlags::empty(), CloneFlags::union))?;
+        }
         ["enter", pid, kinds] => enter(pid, kinds)?,
         ["fork"] => relay_child(),
         ["wait"] => wait_for_word()?,

@@ -7,24 +7,26 @@ pub(in crate::identify) struct FileCapabilities {
     pub(in crate::identify) permitted: u64,
     /// Given to whoever has them inheritable.
     pub(in crate::identify) inheritable: u64,
+    /// The user who is root in the user namespaces where that counts.
+    pub(in crate::identify) root: u32,
 }
 
 /// Reads the attribute (`struct vfs_cap_data` and `vfs_ns_cap_data`, little-endian everywhere).
 ///
-/// Version 3 counts only in the user namespace of its root id; that is not looked at, so a file may be said to give
-/// more than it does, never less.
+/// Version 3 has a root id, as seen from our own user namespace.
 pub(in crate::identify) fn parse(text: &[u8]) -> Option<FileCapabilities> {
     let word = |index: usize| Some(u32::from_le_bytes(text.get(index * 4..)?.first_chunk().copied()?));
-    let wide = match word(0)? & 0xFF00_0000 {
-        0x0100_0000 => false,
-        0x0200_0000 | 0x0300_0000 => true,
+    let (wide, root) = match word(0)? & 0xFF00_0000 {
+        0x0100_0000 => (false, 0),
+        0x0200_0000 => (true, 0),
+        0x0300_0000 => (true, word(5)?),
         _ => return None,
     };
     let set = |low: usize, high: usize| {
         let high = if wide { word(high)? } else { 0 };
         Some(u64::from(word(low)?) | u64::from(high) << 32)
     };
-    Some(FileCapabilities { permitted: set(1, 3)?, inheritable: set(2, 4)? })
+    Some(FileCapabilities { permitted: set(1, 3)?, inheritable: set(2, 4)?, root })
 }
 
 #[cfg(test)]
@@ -34,11 +36,15 @@ mod tests {
     #[test]
     fn the_three_versions_are_read_and_others_are_not() {
         let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
-        let narrow = FileCapabilities { permitted: 1, inheritable: 2 };
-        let wide = FileCapabilities { permitted: 0x3_0000_0001, inheritable: 0x4_0000_0002 };
+        let narrow = FileCapabilities { permitted: 1, inheritable: 2, root: 0 };
+        let wide = FileCapabilities { permitted: 0x3_0000_0001, inheritable: 0x4_0000_0002, root: 0 };
         assert_eq!(parse(&words(&[0x0100_0001, 1, 2])), Some(narrow));
         assert_eq!(parse(&words(&[0x0200_0000, 1, 2, 3, 4])), Some(wide));
-        assert_eq!(parse(&words(&[0x0300_0001, 1, 2, 3, 4, 1000])), Some(wide));
+        assert_eq!(
+            parse(&words(&[0x0300_0001, 1, 2, 3, 4, 1000])),
+            Some(FileCapabilities { root: 1000, ..wide })
+        );
+        assert_eq!(parse(&words(&[0x0300_0001, 1, 2, 3, 4])), None);
         assert_eq!(parse(&words(&[0x0400_0000, 1, 2, 3, 4])), None);
         assert_eq!(parse(&words(&[0x0200_0000, 1, 2, 3])), None);
         assert_eq!(parse(b""), None);

@@ -24,22 +24,22 @@ pub(in crate::identify) fn path(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The container that the path names: the innermost component that is one of the forms of docker, podman,
-/// containerd, CRI-O, Kubernetes, ECS, LXC, LXD and systemd-nspawn.
+/// The container that the path names: the innermost component that has one of the forms of docker, podman, nerdctl,
+/// containerd, CRI-O, Kubernetes, ECS, LXC, LXD and systemd-nspawn, where these put it. A number alone is none.
 pub(in crate::identify) fn container(path: &[u8]) -> Option<&[u8]> {
-    let mut components = path.split(|byte| *byte == b'/').rev().peekable();
+    let mut components = path.split(|byte| *byte == b'/').rev();
     while let Some(component) = components.next() {
-        if let Some(id) = container_id(component) {
+        let mut above = components.clone();
+        let (parent, grandparent) = (above.next().unwrap_or_default(), above.next().unwrap_or_default());
+        if let Some(id) = of_unit(component).or_else(|| of_place(component, parent, grandparent)) {
             return Some(id);
-        }
-        if matches!(components.peek().copied(), Some(b"lxc" | b"lxc.payload")) && !component.is_empty() {
-            return Some(component);
         }
     }
     None
 }
 
-fn container_id(component: &[u8]) -> Option<&[u8]> {
+/// What the component says by itself.
+fn of_unit(component: &[u8]) -> Option<&[u8]> {
     let unit = [b".scope".as_slice(), b".service"]
         .iter()
         .find_map(|suffix| component.strip_suffix(*suffix))
@@ -53,25 +53,47 @@ fn container_id(component: &[u8]) -> Option<&[u8]> {
         // libvirt's virtual machines are registered like this too, and are no containers.
         return (unit != component && !name.is_empty() && !name.starts_with(b"qemu\\x2d")).then_some(name);
     }
-    // The monitor of a container is outside it.
-    if unit.windows(6).any(|six| six == b"conmon") {
+    // RUNTIME-ID.scope, and SLICE:RUNTIME:ID where containerd was not told that systemd makes the cgroups.
+    let last = unit.rsplit(|byte| matches!(byte, b'-' | b':')).next()?;
+    let before = unit.strip_suffix(last)?;
+    let runtime = before.get(..before.len().checked_sub(1)?)?.rsplit(|byte| *byte == b':').next()?;
+    (is_id(last) && RUNTIMES.contains(&runtime)).then_some(last)
+}
+
+/// What the component says below these others.
+fn of_place<'a>(component: &'a [u8], parent: &[u8], grandparent: &[u8]) -> Option<&'a [u8]> {
+    if component.is_empty() {
         return None;
     }
-    let hexadecimal = |text: &[u8], length| {
-        text.len() == length && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let last = unit.rsplit(|byte| matches!(byte, b'-' | b':')).next()?;
-    if hexadecimal(last, 64) {
-        return Some(last);
+    if matches!(parent, b"lxc" | b"lxc.payload") {
+        return Some(component);
     }
-    // ECS: 32 digits, alone or with a number behind.
+    let of_pod = parent.strip_prefix(b"pod").is_some_and(|rest| !rest.is_empty());
+    let of_pod = of_pod || parent.starts_with(b"kubepods") && parent.ends_with(b".slice");
+    let of_task = grandparent == b"ecs" && is_hexadecimal(parent, 32);
+    if is_id(component) && (of_pod || of_task || PLACES.contains(&parent)) {
+        return Some(component);
+    }
+    // ECS on Fargate: 32 digits and a number.
     let (digits, number) = component.split_at_checked(32)?;
-    let numbered = match number.split_first() {
-        None => true,
-        Some((dash, rest)) => *dash == b'-' && !rest.is_empty() && rest.iter().all(u8::is_ascii_digit),
-    };
-    (hexadecimal(digits, 32) && numbered).then_some(component)
+    let number = number.strip_prefix(b"-").filter(|rest| !rest.is_empty())?;
+    (of_task && is_hexadecimal(digits, 32) && number.iter().all(u8::is_ascii_digit)).then_some(component)
 }
+
+fn is_id(text: &[u8]) -> bool {
+    is_hexadecimal(text, 64)
+}
+
+fn is_hexadecimal(text: &[u8], length: usize) -> bool {
+    text.len() == length && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// What stands before an id in the name of a scope. The monitor of a container is outside it, so conmon is none of them.
+const RUNTIMES: [&[u8]; 8] =
+    [b"docker", b"cri-containerd", b"containerd", b"crio", b"libpod", b"nerdctl", b"podman", b"buildkit"];
+/// Cgroups in which runtimes put one named by the id alone: docker's, and containerd's, which has one for each of its
+/// namespaces.
+const PLACES: [&[u8]; 6] = [b"docker", b"moby", b"default", b"k8s.io", b"libpod_parent", b"buildkit"];
 
 #[cfg(test)]
 mod tests {
@@ -109,7 +131,9 @@ mod tests {
             ),
             (format!("/ecs/{task}/{ID}"), ID),
             (format!("/ecs/{task}/{task}-1234567890"), &format!("{task}-1234567890")),
-            (format!("/default/{task}"), task),
+            (format!("/default/{ID}"), ID),
+            (format!("/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod7.slice/{ID}"), ID),
+            (format!("/libpod_parent/libpod-{ID}"), ID),
             ("/lxc/web".to_owned(), "web"),
             ("/lxc.payload.web/system.slice/cron.service".to_owned(), "web"),
             ("/lxc.payload/web/init.scope".to_owned(), "web"),
@@ -132,6 +156,12 @@ mod tests {
             format!("/machine.slice/libpod-conmon-{ID}.scope"),
             format!("/system.slice/docker-{}.scope", ID.to_uppercase()),
             format!("/system.slice/docker-{}.scope", &ID[1..]),
+            format!("/process_api/{}", &ID[..32]),
+            format!("/process_api/{ID}"),
+            format!("/default/{}", &ID[..32]),
+            format!("/user.slice/build-{ID}.scope"),
+            format!("/{ID}"),
+            format!("/ecs/x/{}-1", &ID[..32]),
             "/lxc.monitor.web".to_owned(),
             "/lxc/".to_owned(),
         ];

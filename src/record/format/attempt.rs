@@ -3,7 +3,7 @@
 use super::json::Json;
 use super::{Case, Entry, Frame, own, summary};
 use crate::event::{
-    Capabilities, Credentials, Fact, FileFacts, Gid, Image, Process, Texts, Timestamp, Uid, Users,
+    Capabilities, Credentials, Fact, FileFacts, Gid, Image, Object, Process, Texts, Timestamp, Uid, Users,
 };
 use crate::policy::{About, Threat, ThreatItem};
 use crate::record::escape::{self, Style};
@@ -81,7 +81,7 @@ fn process(json: &mut Json<'_>, entry: &Entry<'_>, frame: &Frame<'_>) {
     }
     if let Some(path) = entry.attempt.object.names.first() {
         json.value("executable", path);
-        json.value("name", split(path).1);
+        json.value("name", name(&entry.attempt.object, path));
     }
     json.object("thread", |json| {
         if let Fact::Known(thread) = subject.thread {
@@ -252,10 +252,9 @@ fn capabilities(json: &mut Json<'_>, name: &str, set: Capabilities) {
 fn file(json: &mut Json<'_>, entry: &Entry<'_>) {
     let object = &entry.attempt.object;
     if let Some(path) = object.names.first() {
-        let (directory, name) = split(path);
         json.value("path", path);
-        json.value("name", name);
-        json.value("directory", directory);
+        json.value("name", name(object, path));
+        json.value("directory", split(path).0);
     }
     if let Fact::Known(facts) = &object.file {
         file_facts(json, facts, entry.users);
@@ -290,6 +289,15 @@ fn file_facts(json: &mut Json<'_>, facts: &FileFacts, users: &Users) {
     json.number("size", facts.size);
     json.date("mtime", i128::from(facts.modified));
     json.date("ctime", i128::from(facts.changed));
+}
+
+/// The file's own name. Where only a directory is known in which it lies somewhere, it is the last part of the path that
+/// the kernel shows, from the root of a mount that is nowhere.
+fn name<'a>(object: &'a Object, path: &'a [u8]) -> &'a [u8] {
+    let Some(seen) = object.seen.known().filter(|_| path.ends_with(b"/")) else { return split(path).1 };
+    let seen = if object.deleted == Fact::Known(true) { seen.strip_suffix(b" (deleted)") } else { None }
+        .unwrap_or(seen);
+    split(seen).1
 }
 
 /// Directory and name of a path; a path that ends in `/` names a directory.

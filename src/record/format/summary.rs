@@ -2,7 +2,7 @@
 
 use super::own::{mode, response};
 use super::{Case, Entry, Notice};
-use crate::event::{Action, Cause, Device, Fact, Settled};
+use crate::event::{Action, Basis, Cause, Device, Fact, Settled};
 use crate::record::escape::{self, Style};
 use std::fmt;
 use std::io::Write as _;
@@ -51,7 +51,9 @@ pub(super) fn attempt(out: &mut Vec<u8>, style: Style, entry: &Entry<'_>) {
     for failure in entry.failures {
         line.print(format_args!(" ({failure})"));
     }
-    if let Some(message) = entry.subject_rule().and_then(|rule| rule.message.as_deref()) {
+    // Of a rule that could not be judged it is not known whether what it says is so.
+    let judged = !matches!(entry.decision.basis, Basis::Unknown(_));
+    if let Some(message) = entry.subject_rule().filter(|_| judged).and_then(|rule| rule.message.as_deref()) {
         line.say(": ");
         line.value(message.as_bytes());
     }
@@ -78,10 +80,17 @@ fn what(line: &mut Line<'_>, entry: &Entry<'_>) {
 
 fn by(line: &mut Line<'_>, entry: &Entry<'_>) {
     let subject = &entry.attempt.subject;
+    // What runs already has nobody left who called: image and name are its own.
+    let ran = entry.attempt.unseen.is_some();
     let image = subject.previous.known().and_then(|image| image.executable.known()).or(subject.name.known());
-    if let Some(image) = image {
+    if let Some(image) = image.filter(|_| !ran) {
         line.say(" by ");
         line.value(image);
+    }
+    let parent = subject.parent.known().and_then(|parent| parent.image.executable.known());
+    if let Some(parent) = parent.filter(|_| ran) {
+        line.say(" as a child of ");
+        line.value(parent);
     }
     match (&subject.process, &subject.thread) {
         (Fact::Known(pid), _) => line.print(format_args!(" (pid {pid})")),

@@ -105,6 +105,11 @@ fn a_set_uid_root_file_that_a_child_user_namespace_executes() {
 }
 
 #[test]
+fn a_set_uid_root_file_in_a_user_namespace_that_has_no_ids_yet() {
+    allowed("program /dev/shm/evil/x 4755\n user 65534\n unshare U bare\n exec /dev/shm/evil/x", "65534");
+}
+
+#[test]
 fn a_set_uid_root_file_that_a_user_namespace_with_root_in_it_executes() {
     denied_as(
         "program /dev/shm/evil/x 4755
@@ -255,6 +260,17 @@ fn file_capabilities_that_name_the_root_of_the_host() {
          exec /dev/shm/evil/x",
         NAME,
         NAME,
+    );
+}
+
+#[test]
+fn file_capabilities_for_another_root_give_nothing_on_the_host() {
+    allowed(
+        "program /dev/shm/evil/x
+         capabilities /dev/shm/evil/x 13 root=1000
+         user 65534
+         exec /dev/shm/evil/x",
+        "65534",
     );
 }
 
