@@ -20,7 +20,7 @@ use shmguard::daemon::pipeline::{Duty, Identify, Next, Pipeline, Shared};
 use shmguard::daemon::seen::Seen;
 use shmguard::decide::Settings;
 use shmguard::event::{Attempt, Device, Groups, Mode, Response, Settled, Users};
-use shmguard::identify::Identifier;
+use shmguard::identify::{Identifier, Standing};
 use shmguard::policy::{Source, compile};
 use shmguard::record::{FileSettings, Host, Log, Settings as Sinks, Sync};
 use shmguard::watch::plan::{Placement, Scope};
@@ -111,8 +111,8 @@ impl Identify for Here {
         self.identifier.fetch(groups, file, attempt, deadline);
     }
 
-    fn confirm(&mut self, _file: BorrowedFd<'_>, _attempt: &Attempt) -> bool {
-        true
+    fn confirm(&mut self, _file: BorrowedFd<'_>, _attempt: &Attempt) -> Standing {
+        Standing::There
     }
 
     fn hold(&mut self, _file: BorrowedFd<'_>) -> Option<OwnedFd> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use fake_kernel::{Script, Seen, bench, bench_of};
 use shmguard::daemon::pipeline::Next;
 use shmguard::event::{Arguments, Cause, Fact, Failure, Groups, Mode, Response, Settled, Texts, Uid};
+use shmguard::identify::Standing;
 use shmguard::policy::Generation;
 use shmguard::record::Cut;
 use shmguard::watch::plan::Placement;
@@ -86,12 +87,30 @@ fn a_record_that_cannot_be_written_leaves_a_denial_standing_and_allows_the_rest(
 #[test]
 fn an_exception_holds_only_for_a_file_that_is_still_there() {
     let still = Script::root("/dev/shm/mine/tool");
-    let moved = Script { confirms: vec![false], ..still.clone() };
+    let moved = Script { confirms: vec![Standing::Gone], ..still.clone() };
     for (script, answer) in [(still, Response::Allow), (moved, Response::Deny)] {
         let mut bench = bench(Mode::Prevent, EXCEPTION, script);
         let exec = bench.exec();
         assert!(answered(bench.pipeline.judge(exec, Box::default())));
         assert_eq!(bench.answers(), [answer]);
+    }
+}
+
+#[test]
+fn an_exception_for_a_file_that_came_lately_waits_for_the_name_by_which_it_was_called() {
+    for (then, answer) in [(Standing::There, Response::Allow), (Standing::Gone, Response::Deny)] {
+        let script = Script {
+            confirms: vec![then, Standing::Lately, Standing::Lately],
+            ..Script::root("/dev/shm/mine/tool")
+        };
+        let mut bench = bench(Mode::Prevent, EXCEPTION, script);
+        let exec = bench.exec();
+        let Next::Evidence(job) = bench.pipeline.judge(exec, Box::default()) else {
+            panic!("answered without its arguments");
+        };
+        let _memory = bench.pipeline.complete(job, Duration::from_secs(5));
+        assert_eq!(bench.answers(), [answer]);
+        assert!(bench.seen().contains(&Seen::Fetched(Groups::ARGUMENTS)));
     }
 }
 
@@ -104,7 +123,7 @@ effect = "deny"
 when = 'user.id == "0" and not process.executable like "/dev/shm/mine/*"'
 "#;
     let still = Script::root("/dev/shm/mine/tool");
-    let moved = Script { confirms: vec![false], ..still.clone() };
+    let moved = Script { confirms: vec![Standing::Gone], ..still.clone() };
     for (script, answer) in [(still, Response::Allow), (moved, Response::Deny)] {
         let mut bench = bench(Mode::Prevent, LEFT_OUT, script);
         let exec = bench.exec();

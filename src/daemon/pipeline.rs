@@ -21,7 +21,7 @@ use crate::event::{
     Action, Attempt, Basis, Cause, Decision, Device, Effect, Fact, Failure, Groups, Mode, Response,
     RuleIndex, Settled, Texts, Timestamp, View,
 };
-use crate::identify::Identifier;
+use crate::identify::{Identifier, Standing};
 use crate::notify::PendingExec;
 use crate::record::{Cut, Entry, Evidence, Log, NotRecorded, Notice};
 use crate::sys::{clock, lease};
@@ -53,8 +53,8 @@ pub trait Identify {
     ) -> Placement;
     /// Further facts; what is not there by the deadline is unknown.
     fn fetch(&mut self, groups: Groups, file: BorrowedFd<'_>, attempt: &mut Attempt, deadline: Instant);
-    /// Whether the file is still where it was: asked before an exception lets it run.
-    fn confirm(&mut self, file: BorrowedFd<'_>, attempt: &Attempt) -> bool;
+    /// Whether the file is where it is said to be: asked before an exception lets it run.
+    fn confirm(&mut self, file: BorrowedFd<'_>, attempt: &Attempt) -> Standing;
     /// Keeps the content as it was when it was hashed, for as long as the descriptor is open; `None` where somebody
     /// writes to it, or the kernel cannot.
     fn hold(&mut self, file: BorrowedFd<'_>) -> Option<OwnedFd>;
@@ -173,7 +173,11 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
                 Next::Evidence(Job { duty, attempt, live, mode })
             }
             Outcome::Decided(decision) => {
-                Next::Answered(self.finish(Job { duty, attempt, live, mode }, decision, Evidence::Essential))
+                let mut job = Job { duty, attempt, live, mode };
+                match self.confirmed(&mut job, decision) {
+                    Some(decision) => Next::Answered(self.finish(job, decision, Evidence::Essential)),
+                    None => Next::Evidence(job),
+                }
             }
             Outcome::Needs(_) => Next::Evidence(Job { duty, attempt, live, mode }),
         }
@@ -198,6 +202,7 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
             Outcome::Decided(decision) => decision,
             Outcome::Needs(_) => undecided(&live),
         };
+        let decision = self.confirmed(&mut job, decision).unwrap_or_else(|| undecided(&live));
         self.finish(job, decision, Evidence::Cut(why))
     }
 
@@ -223,6 +228,13 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
             self.shared.counters.evidence_full.fetch_add(1, Ordering::Relaxed);
         }
         let decision = self.decision(&mut job, deadline);
+        let decision = match self.confirmed(&mut job, decision) {
+            Some(decision) => decision,
+            None => {
+                self.identify.fetch(Groups::ARGUMENTS, job.duty.as_fd(), &mut job.attempt, deadline);
+                self.confirmed(&mut job, decision).unwrap_or_else(|| undecided(&job.live))
+            }
+        };
         let evidence = if job.live.full_evidence { Evidence::Full } else { Evidence::Essential };
         self.finish(job, decision, evidence)
     }
@@ -268,9 +280,8 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         }
     }
 
-    /// Confirms an exception, chooses the response, records, answers.
-    fn finish<D: Duty>(&mut self, mut job: Job<D>, decision: Decision, evidence: Evidence) -> Box<Attempt> {
-        let decision = self.confirmed(&mut job, decision);
+    /// Chooses the response, records, answers.
+    fn finish<D: Duty>(&self, job: Job<D>, decision: Decision, evidence: Evidence) -> Box<Attempt> {
         let Job { mut duty, attempt, live, mode } = job;
         let mut failures = Failures::of(&attempt);
         let mut response = decide::respond(mode, &decision, &live.generation);
@@ -316,15 +327,16 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
     }
 
     /// What is allowed because of where the file lies, by an allow rule or by a deny rule that leaves a place out, holds
-    /// only for a file that is still there: whoever moves mounts while we look could have made the place up.
-    fn confirmed<D: Duty>(&mut self, job: &mut Job<D>, decision: Decision) -> Decision {
+    /// only for a file that is there and was when the exec began: whoever moves mounts or files while we look could
+    /// have made the place up. `None` where the arguments must be read to know that.
+    fn confirmed<D: Duty>(&mut self, job: &mut Job<D>, decision: Decision) -> Option<Decision> {
         let runs = job.attempt.unseen.is_some();
         if runs || decision.effect == Effect::Deny {
-            return decision;
+            return Some(decision);
         }
         let decision = self.with_content_held(job, decision);
         if decision.effect == Effect::Deny || job.attempt.object.inner.is_unknown() {
-            return decision;
+            return Some(decision);
         }
         let inner = std::mem::replace(&mut job.attempt.object.inner, Fact::Unknown(Cause::Unsteady));
         self.elsewhere.clear();
@@ -339,12 +351,17 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         let by_place = !matches!(anywhere, Outcome::Decided(anywhere) if anywhere.effect == Effect::Allow);
         std::mem::swap(&mut job.attempt.object.names, &mut self.elsewhere);
         job.attempt.object.inner = inner;
-        if !by_place || self.identify.confirm(job.duty.as_fd(), &job.attempt) {
-            return decision;
+        if !by_place {
+            return Some(decision);
+        }
+        match self.identify.confirm(job.duty.as_fd(), &job.attempt) {
+            Standing::There => return Some(decision),
+            Standing::Lately => return None,
+            Standing::Gone => {}
         }
         job.attempt.object.inner = Fact::Unknown(Cause::Unsteady);
         std::mem::swap(&mut job.attempt.object.names, &mut self.elsewhere);
-        self.decision(job, Instant::now() + READER_PATIENCE)
+        Some(self.decision(job, Instant::now() + READER_PATIENCE))
     }
 
     /// What is allowed because of what the file holds is allowed only while nobody can write to it.
@@ -416,7 +433,7 @@ impl Identify for Identifier {
         self.fetch(groups, file, attempt, deadline);
     }
 
-    fn confirm(&mut self, file: BorrowedFd<'_>, attempt: &Attempt) -> bool {
+    fn confirm(&mut self, file: BorrowedFd<'_>, attempt: &Attempt) -> Standing {
         self.confirm(file, attempt)
     }
 

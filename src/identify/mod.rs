@@ -6,6 +6,7 @@
 //! somebody asks ([`Identifier::fetch`]). Called by `daemon`, one [`Identifier`] for each thread that looks.
 
 mod arguments;
+mod arrival;
 mod aside;
 mod further;
 mod inner;
@@ -76,6 +77,18 @@ pub struct Features {
     pub foreign_statmount: bool,
     /// statx(2) tells mount ids (5.8); else /proc/self/fdinfo.
     pub statx_mount_id: bool,
+}
+
+/// Whether an exception may hold for the place of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is there, and was when the exec began.
+    There,
+    /// It is there, but may have come since the exec began: by which name the caller called it (the group ARGUMENTS)
+    /// decides that.
+    Lately,
+    /// It is not, or cannot be seen to be there.
+    Gone,
 }
 
 /// Why there can be no [`Identifier`].
@@ -181,20 +194,29 @@ impl Identifier {
         Placement::Inside
     }
 
-    /// Whether `file` still is where `attempt` says. Asked only when a rule is about to allow because of where it is:
-    /// the path was made of two answers of the kernel, and whoever moves mounts or renames directories between the
-    /// two could make up a path that never was.
+    /// Whether `file` is where `attempt` says, and was when its exec began. Asked only when a rule is about to allow
+    /// because of where it is: the path was made of two answers of the kernel, and whoever moves mounts or renames
+    /// directories between the two could make up a path that never was, or bring the file there meanwhile.
     ///
     /// Looks several times, and in our own mount namespace at the name itself: the very file must stand there (one
-    /// without a name cannot). `false` for an unknown place. Does not block. Costs about as much as
+    /// without a name cannot). [`Standing::Gone`] for an unknown place. Does not block. Costs about as much as
     /// [`Identifier::essential`] twice; where the answer would be the same with the place unknown, it is not needed.
-    pub fn confirm(&mut self, file: BorrowedFd<'_>, attempt: &Attempt) -> bool {
-        let object = &attempt.object;
-        let (Some(inner), Some(facts)) = (object.inner.known(), object.file.known()) else { return false };
-        let thread = attempt.subject.thread.known().map(|Pid(id)| *id);
-        let Some(stat) = self.steady(LOOKS, thread, file, object) else { return false };
-        object.deleted == Fact::Known(true)
-            || self.files.stands(&stat, facts.device, inner, object.names.iter())
+    pub fn confirm(&mut self, file: BorrowedFd<'_>, attempt: &Attempt) -> Standing {
+        let Attempt { subject, object, .. } = attempt;
+        let (Some(inner), Some(facts)) = (object.inner.known(), object.file.known()) else {
+            return Standing::Gone;
+        };
+        let thread = subject.thread.known().map(|Pid(id)| *id);
+        let Some(stat) = self.steady(LOOKS, thread, file, object) else { return Standing::Gone };
+        let stands = object.deleted == Fact::Known(true)
+            || self.files.stands(&stat, facts.device, inner, object.names.iter());
+        match &subject.arguments {
+            _ if !stands => Standing::Gone,
+            _ if !attempt.awaits_exec() || arrival::is_long_ago(&stat, object) => Standing::There,
+            Fact::Unread => Standing::Lately,
+            Fact::Known(arguments) if arrival::is_called_so(arguments, object) => Standing::There,
+            Fact::Known(_) | Fact::Absent | Fact::Unknown(_) => Standing::Gone,
+        }
     }
 
     /// Names the file, and says whether it is in a watched directory. `nowhere`: its own mount did not tell its place.

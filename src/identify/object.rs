@@ -483,7 +483,7 @@ fn deletion<'a>(file: BorrowedFd<'_>, stat: &Stat, seen: &'a [u8]) -> (Fact<bool
 }
 
 /// The facts of what stands at `name` in our namespace, without following a link in it.
-fn at(name: &[u8]) -> Result<Stat, Cause> {
+pub(super) fn at(name: &[u8]) -> Result<Stat, Cause> {
     statx::of(open_cached(name)?.as_fd(), Want::Nothing).map_err(cause)
 }
 

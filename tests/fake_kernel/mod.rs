@@ -14,6 +14,7 @@ use shmguard::event::{
     Arguments, Attempt, Cause, Credentials, Device, Fact, FileFacts, Gid, Groups, Mode, Pid, Response,
     Settled, Texts, Uid, Users,
 };
+use shmguard::identify::Standing;
 use shmguard::policy::{Generation, Source, compile};
 use shmguard::record::format::{self, Frame};
 use shmguard::record::{Entry, Host, NotRecorded, Notice};
@@ -49,7 +50,7 @@ pub struct Script {
     pub arguments: Fact<Arguments>,
     pub placement: Placement,
     /// What `confirm` says, once for each call; true when it is used up.
-    pub confirms: Vec<bool>,
+    pub confirms: Vec<Standing>,
     /// Whether the content stays as it is until the exec.
     pub content_held: bool,
 }
@@ -238,8 +239,8 @@ impl Identify for FakeIdentify {
         }
     }
 
-    fn confirm(&mut self, _: BorrowedFd<'_>, _: &Attempt) -> bool {
-        self.script.confirms.pop().unwrap_or(true)
+    fn confirm(&mut self, _: BorrowedFd<'_>, _: &Attempt) -> Standing {
+        self.script.confirms.pop().unwrap_or(Standing::There)
     }
 }
 

@@ -153,7 +153,9 @@ fn a_container_of_runc() {
     }
     shell_goes_on(
         "b=/run/containerd/io.containerd.runtime.v2.task/default/c1; mkdir -p $b/rootfs $BED/bin $BED/proc $BED/dev
-         cp /bin/busybox $BED/bin/sh; mount --bind $BED $b/rootfs; cd $b; rm -f config.json; runc spec
+         cp /bin/busybox $BED/bin/sh
+         for l in $(ldd /bin/busybox | grep -o '/[^ ]*'); do mkdir -p $BED${l%/*}; cp $l $BED$l; done
+         mount --bind $BED $b/rootfs; cd $b; rm -f config.json; runc spec
          sed -i -e 's/\"terminal\": true/\"terminal\": false/' -e 's/\"readonly\": true/\"readonly\": false/' \\
              -e 's/\"sh\"/\"\\/bin\\/sh\", \"-c\", \"exit 0\"/' config.json
          for i in 1 2 3 4 5 6 7 8; do runc run shmguard-$$-$i; done
@@ -169,7 +171,9 @@ fn a_container_of_crun() {
     shell_goes_on(
         "umount -R /sys/fs/cgroup || true; mount -t cgroup2 none /sys/fs/cgroup
          b=/run/bundle; mkdir -p $b/rootfs $BED/bin $BED/proc $BED/dev
-         cp /bin/busybox $BED/bin/sh; mount --bind $BED $b/rootfs; cd $b; rm -f config.json; runc spec
+         cp /bin/busybox $BED/bin/sh
+         for l in $(ldd /bin/busybox | grep -o '/[^ ]*'); do mkdir -p $BED${l%/*}; cp $l $BED$l; done
+         mount --bind $BED $b/rootfs; cd $b; rm -f config.json; runc spec
          sed -i -e 's/\"terminal\": true/\"terminal\": false/' -e 's/\"readonly\": true/\"readonly\": false/' \\
              -e 's/\"sh\"/\"\\/bin\\/sh\", \"-c\", \"exit 0\"/' config.json
          for i in 1 2 3 4; do crun --cgroup-manager=disabled run shmguard-$$-$i; done

@@ -427,12 +427,12 @@ mod confirm {
             for features in every_kind() {
                 let mut identifier = Identifier::with(features).unwrap();
                 let attempt = named(&mut identifier, &file, dir);
-                assert!(identifier.confirm(file.as_fd(), &attempt), "{features:?}");
+                assert_eq!(identifier.confirm(file.as_fd(), &attempt), Standing::Lately, "{features:?}");
                 let aside = dir.join("y");
                 std::fs::rename(&path, &aside).unwrap();
-                assert!(!identifier.confirm(file.as_fd(), &attempt));
+                assert_eq!(identifier.confirm(file.as_fd(), &attempt), Standing::Gone);
                 std::fs::rename(&aside, &path).unwrap();
-                assert!(identifier.confirm(file.as_fd(), &attempt));
+                assert_eq!(identifier.confirm(file.as_fd(), &attempt), Standing::Lately);
             }
         });
     }
@@ -446,9 +446,9 @@ mod confirm {
             let attempt = named(&mut identifier, &file, dir);
             std::fs::remove_file(&path).unwrap();
             // It was there, and is no more.
-            assert!(!identifier.confirm(file.as_fd(), &attempt));
+            assert_eq!(identifier.confirm(file.as_fd(), &attempt), Standing::Gone);
             let attempt = named(&mut identifier, &file, dir);
-            assert!(identifier.confirm(file.as_fd(), &attempt));
+            assert_eq!(identifier.confirm(file.as_fd(), &attempt), Standing::Lately);
         });
     }
 
@@ -485,7 +485,7 @@ mod confirm {
             let mut identifier = Identifier::new().unwrap();
             let mut attempt = named(&mut identifier, &file, dir);
             attempt.object.inner = Fact::Unknown(Cause::Unsteady);
-            assert!(!identifier.confirm(file.as_fd(), &attempt));
+            assert_eq!(identifier.confirm(file.as_fd(), &attempt), Standing::Gone);
         });
     }
 
@@ -529,7 +529,7 @@ mod confirm {
                     }
                     wrong += 1;
                     attempt.object.names = [[bytes(&watched), inner.clone()].concat()].iter().collect();
-                    confirmed += usize::from(identifier.confirm(file.as_fd(), &attempt));
+                    confirmed += usize::from(identifier.confirm(file.as_fd(), &attempt) != Standing::Gone);
                 }
                 stop.store(true, std::sync::atomic::Ordering::Relaxed);
             });

@@ -1,6 +1,38 @@
 //! The exception of the shipped policy, /var/run/docker/*, aimed at a file outside it.
 
+use std::fs;
+
+use nix::sys::signal::Signal;
+
 use super::denied;
+use crate::bed::{Exec, bed, exec, wait_until};
+use crate::helper::crowd;
+
+/// Who may write to the excepted directory moves the file into it while its exec waits.
+fn moved_meanwhile(from: &'static str, to: &'static str, typed: &'static str) {
+    bed(move |bed| {
+        let program = bed.program(typed);
+        fs::create_dir_all("/run/docker").unwrap();
+        let guard = bed.prevent();
+        guard.signal(Signal::SIGSTOP);
+        let caller = crowd(1, 1, &program);
+        wait_until("it waits", || caller.waiting() == 1);
+        fs::rename(from, to).unwrap();
+        guard.signal(Signal::SIGCONT);
+        assert_eq!(caller.end(), Exec::Denied);
+        assert_eq!(exec(typed.replace(from, to)), Exec::Ran(0), "the exception is there");
+    });
+}
+
+#[test]
+fn a_file_moved_into_the_excepted_directory_while_its_exec_waits() {
+    moved_meanwhile("/run/evil/x", "/run/docker/x", "/run/evil/x");
+}
+
+#[test]
+fn a_directory_moved_into_the_excepted_directory_while_the_exec_waits() {
+    moved_meanwhile("/run/evil", "/run/docker/evil", "/run/evil/x");
+}
 
 #[test]
 fn a_symbolic_link_in_the_excepted_directory() {
