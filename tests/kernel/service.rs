@@ -5,10 +5,9 @@
 
 use std::process::{Command, Stdio};
 
-use crate::bed::{Bed, bed, records_in};
+use crate::bed::{Bed, bed, die_with_parent, records_in, wait_until};
 
-/// The unit's CapabilityBoundingSet=.
-const UNIT: &str = "-all,+sys_admin,+sys_ptrace,+dac_read_search,+audit_write,+sys_nice";
+const UNIT: &str = include_str!("../../packaging/usr/lib/systemd/system/shmguard.service");
 
 /// Prints how a command ended.
 const RAN: &str = "ran() { status=0; \"$@\" 2>/dev/null || status=$?; echo $status; }";
@@ -22,6 +21,8 @@ fn as_process_1(bed: &Bed, script: &str) -> String {
     init.args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-eu"]).arg(&path);
     init.env("GUARD", env!("CARGO_BIN_EXE_shmguard")).env("BED", bed.path("")).stdin(Stdio::null());
     init.env("STATE_DIRECTORY", bed.path("")).env_remove("INVOCATION_ID");
+    // `unshare` dies with us, process 1 with `unshare`, and with process 1 all of its namespace.
+    die_with_parent(&mut init);
     let output = init.output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told} {:?}", std::fs::read_to_string(bed.path("stderr")));
@@ -37,14 +38,25 @@ fn service(bed: &Bed, flags: &str, before: &str, after: &str) -> String {
          mkdir -p /srv/evil /srv/empty /dev/shm/sub; cp /bin/true /srv/evil/x; touch /dev/shm/file
          {before}
          rm -f $BED/stderr
-         INVOCATION_ID=1 unshare -m --propagation slave setpriv --no-new-privs --bounding-set {UNIT} $GUARD run {flags} --config {} 2>$BED/stderr & guard=$!
+         INVOCATION_ID=1 unshare -m --propagation slave setpriv --no-new-privs --bounding-set {} $GUARD run {flags} --config {} 2>$BED/stderr & guard=$!
          for i in $(seq 300); do if grep -qs ^ready $BED/stderr; then break; fi; sleep 0.1; done
          {after}
          kill $guard; wait $guard",
+        capabilities(),
         config.display()
     );
     crate::bed::tmpfs("/srv");
     as_process_1(bed, &script)
+}
+
+/// The unit's CapabilityBoundingSet=, as setpriv(1) wants it.
+fn capabilities() -> String {
+    let of_unit = UNIT.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).unwrap();
+    let names = of_unit.split_whitespace().map(|name| name.strip_prefix("CAP_").unwrap().to_lowercase());
+    std::iter::once("-all".to_owned())
+        .chain(names.map(|name| format!("+{name}")))
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// The steps mount something at /dev/shm/sub or /dev/shm/file; what is executed there is denied, by the host and by who
@@ -119,4 +131,42 @@ fn a_guard_that_no_service_manager_started_guards_its_own_mounts() {
         let inner = format!("unshare -m --propagation private sh -euc '{RAN}\n{script}'");
         assert_eq!(as_process_1(bed, &inner), "126\n");
     });
+}
+
+/// A test that is killed in its middle: where it says how far it is.
+const KILLED: &str = "SHMGUARD_TEST_KILLED";
+
+#[test]
+fn a_service_does_not_outlive_a_test_that_is_killed() {
+    let name = "service::a_service_does_not_outlive_a_test_that_is_killed";
+    if std::env::var_os(KILLED).is_some() {
+        return bed(|bed| {
+            service(bed, "--supervise", "", &format!("echo $BED >${KILLED}; sleep 60"));
+        });
+    }
+    bed(move |bed| {
+        let marker = bed.path("middle");
+        let mut test = Command::new(std::env::current_exe().unwrap());
+        test.args(["--exact", name]).env(KILLED, &marker).stdin(Stdio::null()).stdout(Stdio::null());
+        die_with_parent(&mut test);
+        let mut test = test.spawn().unwrap();
+        let mut directory = String::new();
+        wait_until("the guard stands", || {
+            directory = std::fs::read_to_string(&marker).unwrap_or_default().trim().to_owned();
+            !directory.is_empty()
+        });
+        let before = processes_about(&directory);
+        test.kill().unwrap();
+        test.wait().unwrap();
+        assert!(before >= 2, "a guard and its parent, but there were {before}");
+        wait_until("nothing is left of it", || processes_about(&directory) == 0);
+        std::fs::remove_dir_all(directory).unwrap();
+    });
+}
+
+/// How many processes have this text in their arguments.
+fn processes_about(text: &str) -> usize {
+    let processes = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    let arguments = processes.map(|process| std::fs::read(process.join("cmdline")).unwrap_or_default());
+    arguments.filter(|arguments| String::from_utf8_lossy(arguments).contains(text)).count()
 }
