@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use super::parse::status;
 use super::parse::syscall::{self, Pointers, Waiting};
 use super::proc::{Proc, cause};
 use crate::event::{Arguments, Cause, Texts, Trust};
@@ -14,14 +13,13 @@ use crate::sys::{memory, tasks};
 /// At most this many bytes of arguments, and as many of environment.
 pub(super) const BYTES: usize = 128 * 1024;
 
-/// Reads the arguments of the exec in which the thread `id` waits. `Unsupported`: it waits in no exec that we know,
-/// as a program that the kernel starts.
-pub(super) fn read(proc: &Proc, id: i32, parent: Option<i32>, environment: bool) -> Result<Arguments, Cause> {
+/// Reads the arguments of the exec in which the thread `id` waits; how far they can be [trusted](trust) is the caller's to
+/// find out. `Unsupported`: it waits in no exec that we know, as a program that the kernel starts.
+pub(super) fn read(proc: &Proc, id: i32, environment: bool) -> Result<Arguments, Cause> {
     let mut text = Vec::new();
-    let trust = trust(proc, id, parent, &mut text);
     let pointers = pointers(proc, id, &mut text)?;
     let mut memory = Memory { id, from: 0, bytes: Vec::with_capacity(PAGE) };
-    let mut arguments = Arguments { trust, ..Arguments::default() };
+    let mut arguments = Arguments::default();
     arguments.truncated = !memory.list(pointers.arguments, pointers.width, &mut arguments.args)?;
     if environment {
         arguments.truncated |=
@@ -39,13 +37,11 @@ pub(super) fn split(text: &[u8]) -> Texts {
     if text.is_empty() { Texts::new() } else { whole.split(|byte| *byte == 0).collect() }
 }
 
-/// One thread is no proof that nobody else has the memory: a vfork child shares its parent's. Others that share it
-/// cannot be found.
-fn trust(proc: &Proc, id: i32, parent: Option<i32>, text: &mut Vec<u8>) -> Trust {
-    let one_thread = proc.read(id, "status", text).is_ok()
-        && status::parse(text).is_some_and(|status| status.threads == 1);
+/// How far the arguments of a process with so many threads can be trusted. One thread is no proof that nobody else has
+/// the memory: a vfork child shares its parent's. Others that share it cannot be found. Does not block.
+pub(super) fn trust(id: i32, threads: u32, parent: Option<i32>) -> Trust {
     let shared = parent.is_some_and(|parent| tasks::share_memory(id, parent).unwrap_or(true));
-    if one_thread && !shared { Trust::SingleThreaded } else { Trust::Shared }
+    if threads == 1 && !shared { Trust::SingleThreaded } else { Trust::Shared }
 }
 
 fn pointers(proc: &Proc, id: i32, text: &mut Vec<u8>) -> Result<Pointers, Cause> {

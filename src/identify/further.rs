@@ -37,6 +37,7 @@ impl Identifier {
     /// do not wait for anybody. Where the caller has ended, everything about it is unknown (`Gone`).
     pub fn fetch(&mut self, groups: Groups, file: BorrowedFd<'_>, attempt: &mut Attempt, deadline: Instant) {
         let mut groups = groups;
+        self.threads = None;
         if groups.contains(Groups::COMMAND_LINES) {
             groups |= Groups::PREVIOUS | Groups::PARENT;
         } else if groups.contains(Groups::LEADERS) && has_command_lines(&attempt.subject) {
@@ -65,6 +66,9 @@ impl Identifier {
             self.gain(thread, file, attempt);
         }
         self.hear(questions, running, attempt, deadline);
+        if groups.contains(Groups::ARGUMENTS) && attempt.awaits_exec() {
+            self.trust(&mut attempt.subject);
+        }
         if groups.contains(Groups::COMMAND_LINES) {
             // Who the leaders are was not known before.
             let questions = leaders_questions(&attempt.subject);
@@ -206,7 +210,7 @@ impl Identifier {
     }
 
     /// What status tells, which was just read into `self.text`.
-    fn privileges(&self, read: Result<(), Cause>, subject: &mut Subject) {
+    fn privileges(&mut self, read: Result<(), Cause>, subject: &mut Subject) {
         let status = match read.and_then(|()| status::parse(&self.text).ok_or(Cause::Unsteady)) {
             // Another process has been given the number.
             Ok(status) if subject.process.known().is_some_and(|id| *id != Pid(status.process)) => {
@@ -219,10 +223,25 @@ impl Identifier {
                 let mut name = Vec::with_capacity(status.name.len());
                 status::unescape_name(status.name, &mut name);
                 subject.name = Fact::Known(name);
+                self.threads = Some(status.threads);
                 fact(status.privileges.ok_or(Cause::Unsupported))
             }
             Err(cause) => Fact::Unknown(cause),
         };
+    }
+
+    /// How far the arguments that were just read can be believed. A process of one thread that waits in an exec cannot
+    /// become one of more, so it does not matter when they are counted.
+    fn trust(&mut self, subject: &mut Subject) {
+        let (Fact::Known(Pid(id)), Fact::Known(arguments)) = (&subject.thread, &mut subject.arguments) else {
+            return;
+        };
+        let threads = self.threads.or_else(|| {
+            self.proc.read(*id, "status", &mut self.text).ok()?;
+            Some(status::parse(&self.text)?.threads)
+        });
+        let parent = subject.parent_pid.known().map(|Pid(id)| *id);
+        arguments.trust = arguments::trust(*id, threads.unwrap_or(0), parent);
     }
 
     /// Whether the new program holds capabilities that its user does not give it.
@@ -418,7 +437,7 @@ enum Relative {
 
 #[derive(Debug)]
 enum How {
-    Arguments { thread: i32, parent: Option<i32>, environment: bool },
+    Arguments { thread: i32, environment: bool },
     Line(i32),
     Hash { file: OwnedFd, deadline: Instant },
 }
@@ -434,8 +453,8 @@ enum Answer {
 impl Question {
     fn answer(&self, proc: &Proc) -> Answer {
         let answer = match &self.how {
-            How::Arguments { thread, parent, environment } => {
-                arguments::read(proc, *thread, *parent, *environment).map(Answer::Arguments)
+            How::Arguments { thread, environment } => {
+                arguments::read(proc, *thread, *environment).map(Answer::Arguments)
             }
             How::Line(id) => {
                 let mut text = Vec::new();
@@ -510,7 +529,7 @@ fn questions(
         (_, false) => {}
         (Fact::Known(Pid(id)), true) if !awaits_exec => push(What::Arguments, How::Line(*id)),
         (Fact::Known(Pid(id)), true) => {
-            push(What::Arguments, How::Arguments { thread: *id, parent, environment });
+            push(What::Arguments, How::Arguments { thread: *id, environment });
         }
         (Fact::Unknown(cause), true) => subject.arguments = Fact::Unknown(*cause),
         (Fact::Absent | Fact::Unread, true) => subject.arguments = Fact::Unknown(Cause::Unsteady),

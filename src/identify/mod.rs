@@ -49,6 +49,8 @@ pub struct Identifier {
     features: Features,
     aside: Aside,
     environment: bool,
+    /// How many threads the caller has, where [`Identifier::fetch`] has read it.
+    threads: Option<u32>,
     /// The number of our own user namespace.
     user_namespace: Option<u64>,
     /// Whatever is being read.
@@ -122,6 +124,7 @@ impl Identifier {
             features,
             aside: Aside::default(),
             environment: false,
+            threads: None,
             text,
             seen: Vec::with_capacity(4096),
             inner: Vec::with_capacity(4096),
