@@ -197,8 +197,7 @@ impl Looker {
     fn look(&mut self, program: Program) {
         let (process, file) = (program.running.process(), program.running.file());
         let live = self.shared.current.get();
-        if live.scope.contains(file.0, None) && (self.is_done(process, file) || self.was_seen(process, file))
-        {
+        if live.scope.contains(file.0) && (self.is_done(process, file) || self.was_seen(process, file)) {
             return;
         }
         let mut attempt = Box::<Attempt>::default();
@@ -317,7 +316,7 @@ impl Looker {
 fn is_named(one: &mut Waiting, scope: &Scope) -> bool {
     let object = &mut one.attempt.object;
     let Some(device) = object.file.known().map(|file| file.device) else { return false };
-    if !scope.contains(device, None) {
+    if !scope.contains(device) {
         return false;
     }
     object.names.clear();

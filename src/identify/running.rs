@@ -202,7 +202,7 @@ impl Identifier {
         let ours =
             attempt.object.inner.known().is_some() && self.files.whereabouts() != Whereabouts::Elsewhere;
         let seen = attempt.object.seen.known().filter(|seen| ours && scope.covers(seen));
-        if device.is_some_and(|device| scope.contains(device, None)) {
+        if device.is_some_and(|device| scope.contains(device)) {
             if placement == Placement::Outside {
                 return Whence::Outside;
             }

@@ -213,9 +213,6 @@ fn scope_of(inputs: &Inputs<'_>, superblocks: &BTreeMap<Device, Superblock>) -> 
         if superblock.choice == Choice::Each {
             builder.only_mounts(*device);
         }
-        if !superblock.present {
-            builder.is_gone(*device, superblock.mounts.iter().filter_map(|mount| mount.unique).collect());
-        }
         for named in &superblock.named {
             builder.add(*device, superblock.choice == Choice::Shared, &named.inner, &named.point);
         }

@@ -257,7 +257,7 @@ impl Holder {
             counters.execs_gone.fetch_add(1, Ordering::Relaxed);
             return self.tray.knock();
         };
-        let is_watched = self.shared.current.get().scope.contains(running.file().0, None);
+        let is_watched = self.shared.current.get().scope.contains(running.file().0);
         if !is_watched && let Some(script) = self.identifier.numbered_script(&running, self.memory) {
             self.hand_over(script);
         }

@@ -40,8 +40,6 @@ pub(super) struct Superblock {
     namespace: Option<u64>,
     /// Only some mounts of it are watched.
     mounts: bool,
-    /// It is mounted nowhere any more: the mounts that it had, by the ids that are never used again.
-    gone: Option<Box<[u64]>>,
 }
 
 /// One directory (or file) of a superblock and its names.
@@ -115,17 +113,11 @@ impl Scope {
         self.everywhere.iter().any(|directory| path.starts_with(directory))
     }
 
-    /// True where a file of the superblock `device`, come by through this mount, can raise an attempt. The number of a
-    /// superblock that is mounted nowhere any more may be another's by now: then the mount must be one that it had, as far
-    /// as the kernel tells mounts apart.
+    /// True where a file of the superblock `device` can raise an attempt. One that is mounted nowhere any more is among
+    /// them: its number may be another's by now, which nothing tells.
     #[must_use]
-    pub fn contains(&self, device: Device, mount: Option<u64>) -> bool {
-        let found = self.superblocks.binary_search_by_key(&device, |superblock| superblock.device);
-        let superblock = found.ok().and_then(|index| self.superblocks.get(index));
-        superblock.is_some_and(|superblock| match (&superblock.gone, mount) {
-            (Some(had), Some(mount)) => had.is_empty() || had.contains(&mount),
-            (None, _) | (_, None) => true,
-        })
+    pub fn contains(&self, device: Device) -> bool {
+        self.superblocks.binary_search_by_key(&device, |superblock| superblock.device).is_ok()
     }
 }
 
@@ -193,7 +185,6 @@ impl<'a> Builder<'a> {
                 directories: Vec::new(),
                 namespace: None,
                 mounts: false,
-                gone: None,
             };
             superblocks.insert(free, fresh);
             free
@@ -221,13 +212,6 @@ impl<'a> Builder<'a> {
     pub(super) fn only_mounts(&mut self, device: Device) {
         if let Some(superblock) = self.superblock(device, false) {
             superblock.mounts = true;
-        }
-    }
-
-    /// The superblock `device` is mounted nowhere any more, and had these mounts.
-    pub(super) fn is_gone(&mut self, device: Device, had: Box<[u64]>) {
-        if let Some(superblock) = self.superblock(device, false) {
-            superblock.gone = Some(had);
         }
     }
 

@@ -88,7 +88,7 @@ fn a_recycled_device_number_outside_is_not_marked() {
         (first, second)
     };
     assert!(!marks(&second).iter().any(|mark| mark.contains("0:40")));
-    assert!(!second.scope.contains(device(40), None));
+    assert!(!second.scope.contains(device(40)));
 }
 
 #[test]

@@ -137,14 +137,3 @@ fn a_part_of_a_larger_filesystem_that_is_bound_into_a_directory_and_then_renamed
     let later = Host::debian().plan(&bound.replace("/outside", "/renamed"), Some(&plan));
     assert!(names(&later, device(5), "/renamed/f").contains(&"/run/x/f".to_owned()));
 }
-
-#[test]
-fn a_number_that_was_a_filesystem_s_is_known_by_the_mounts_that_it_had() {
-    let first = plan_of(&systemd_and("40 26 0:40 / /run/x rw - tmpfs t rw\n"));
-    assert!(first.scope.contains(device(40), Some(99)), "it is there: its number is nobody else's");
-    let second = Host::debian().plan(SYSTEMD, Some(&first));
-    // Host's ids are 1000 and the recycled one.
-    assert!(second.scope.contains(device(40), Some(1040)));
-    assert!(!second.scope.contains(device(40), Some(1041)), "another filesystem has its number by now");
-    assert!(second.scope.contains(device(40), None), "this kernel cannot tell");
-}
