@@ -8,7 +8,10 @@ use std::fs;
 
 /// The tests in a table, as `module::name`.
 fn named(table: &str) -> BTreeSet<String> {
-    let table = fs::read_to_string(table).unwrap();
+    named_in(&fs::read_to_string(table).unwrap())
+}
+
+fn named_in(table: &str) -> BTreeSet<String> {
     let quoted = table.split('`').skip(1).step_by(2);
     quoted.filter(|text| text.contains("::") && !text.contains(' ')).map(str::to_owned).collect()
 }
@@ -49,6 +52,23 @@ fn every_test_of_faults_is_in_their_table() {
     for module in ["faults", "disk", "deadlines"] {
         names_every_test_of("docs/faults.md", module);
     }
+}
+
+#[test]
+fn every_test_of_faults_was_shown_to_fail() {
+    let text = fs::read_to_string("docs/faults.md").unwrap();
+    let (faults, shown) = text.split_once("## How each was shown to fail").unwrap();
+    let shown = named_in(shown);
+    let missing: Vec<_> =
+        named_in(faults).into_iter().filter(|test| !shown.contains(test) && !is_long(test)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// The long form of another test, whose body is the same.
+fn is_long(test: &str) -> bool {
+    let (module, name) = test.rsplit_once("::").unwrap();
+    let source = fs::read_to_string(format!("tests/kernel/{}.rs", module.replace("::", "/"))).unwrap();
+    source.contains(&format!("#[ignore = \"long\"]\nfn {name}("))
 }
 
 #[test]

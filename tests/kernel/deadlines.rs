@@ -134,6 +134,10 @@ fn clients_of_the_control_socket_that_are_silent_or_never_read_hold_up_nobody() 
             let mut client = connect();
             client.write_all(&Request::Status.encode()).unwrap();
             clients.push(client);
+            // In the middle of a request.
+            let mut client = connect();
+            client.write_all(b"{\"command\":").unwrap();
+            clients.push(client);
             assert_others_are_answered(&program);
             let begun = Instant::now();
             guard.status();
