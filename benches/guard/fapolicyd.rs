@@ -11,7 +11,6 @@ use std::process::Command;
 
 use nix::mount::{MsFlags, mount};
 
-use crate::responder::with_leash;
 use crate::stage::{Base, Stage, tmpfs};
 
 const PROGRAM: &str = "/usr/sbin/fapolicyd";
@@ -39,7 +38,7 @@ pub fn command(base: &Base, stage: &Stage) -> Command {
     tmpfs(Path::new("/var/lib/fapolicyd"), MsFlags::empty(), "mode=770");
     fs::create_dir_all("/run/fapolicyd").expect("its /run/fapolicyd");
     chown("/run/fapolicyd", Some(0), Some(0)).expect("its /run/fapolicyd");
-    let mut command = with_leash(base, Path::new(PROGRAM));
+    let mut command = base.leashed(Path::new(PROGRAM));
     command.arg("--debug-deny");
     command
 }

@@ -136,7 +136,7 @@ pub struct GuardSettings {
 
 fn start(base: &Base, kind: Kind, stage: &Stage, settings: &GuardSettings) -> Option<Responder> {
     let honest = |bytes: usize, fifo: bool| {
-        let mut command = with_leash(base, &base.path("bin/honest"));
+        let mut command = base.leashed(&base.path("bin/honest"));
         command.arg(stage.path("log")).arg(bytes.to_string()).arg("/dev/shm");
         if fifo {
             command.arg("fifo");
@@ -146,27 +146,20 @@ fn start(base: &Base, kind: Kind, stage: &Stage, settings: &GuardSettings) -> Op
     let command = match kind {
         Kind::None | Kind::Noexec => return None,
         Kind::Floor { deny } => {
-            let mut command = with_leash(base, &base.path("bin/floor"));
+            let mut command = base.leashed(&base.path("bin/floor"));
             command.arg(if deny { "deny" } else { "allow" }).arg("/dev/shm");
             command
         }
         Kind::Honest { bytes, fifo } => honest(bytes, fifo),
         Kind::Twin => honest(LINE, false),
         Kind::Guard { full } => {
-            let mut command = with_leash(base, Path::new(env!("CARGO_BIN_EXE_shmguard")));
+            let mut command = base.leashed(Path::new(env!("CARGO_BIN_EXE_shmguard")));
             command.arg("run").arg("--config").arg(configure(stage, full, settings));
             command
         }
         Kind::Fapolicyd => crate::fapolicyd::command(base, stage),
     };
     Some(Responder::start(command, kind, stage))
-}
-
-/// A command that dies with us and runs in a session of its own.
-pub fn with_leash(base: &Base, program: &Path) -> Command {
-    let mut command = Command::new(base.path("bin/caller"));
-    command.arg("with").arg(program);
-    command
 }
 
 /// Writes a guard's configuration.

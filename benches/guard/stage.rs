@@ -84,6 +84,13 @@ impl Base {
             "cc could not compile {name}.c: is a C compiler installed?"
         );
     }
+
+    /// A command that dies with us and runs in a session of its own.
+    pub fn leashed(&self, program: &Path) -> Command {
+        let mut command = Command::new(self.path("bin/caller"));
+        command.arg("with").arg(program);
+        command
+    }
 }
 
 impl Drop for Base {

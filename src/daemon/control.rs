@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::error::{StartError, say, system};
 use super::keeper::keep;
 use super::status::Inside;
-use super::threads::spawn;
+use super::thread::spawn;
 use crate::control::protocol::{Code, Refusal, Reply, Request};
 use crate::control::server::{self, Limits, Listener, Peer};
 

@@ -31,6 +31,7 @@ mod status;
 mod steward;
 mod supervised;
 pub mod survey;
+mod thread;
 mod threads;
 mod unseen;
 mod warden;

@@ -23,7 +23,7 @@ use super::seen::Seen;
 use super::signals::Signals;
 use super::sinks;
 use super::status::Inside;
-use super::steward::{Steward, describe};
+use super::steward::Steward;
 use super::supervised::{self, Inherited, Role};
 use super::threads::{Seat, Threads};
 use super::unseen;
@@ -275,7 +275,7 @@ fn settle_left_over(group: &Group, shared: &Shared<Log>) {
         shared.counters.fail(Failure::TakenOver);
         let detail = waiting.map_or_else(
             || format!("event {number}, of which nothing is known, answered {response:?}"),
-            |waiting| describe(&Waiting { fallback: response, ..waiting }, Settled::Delivered),
+            |waiting| Waiting { fallback: response, ..waiting }.told(Settled::Delivered),
         );
         shared.sink.notice(&Notice::Gap { failure: Failure::TakenOver, count: 1, detail: &detail });
     }

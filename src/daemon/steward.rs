@@ -13,8 +13,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::keeper::{Keeper, keep};
 use super::pipeline::Shared;
 use super::signals::{Order, Received, Signals};
-use crate::event::{Pid, Settled, Uid};
-use crate::notify::{Group, Waiting};
+use crate::event::{Pid, Uid};
+use crate::notify::Group;
 use crate::record::{Log, Notice};
 use crate::supervise::service::Service;
 use crate::watch::monitor::Monitor;
@@ -105,15 +105,4 @@ impl Steward {
             keep(&self.keeper).lose_parent();
         }
     }
-}
-
-/// What the table of events in flight knew of one that was settled without a decision.
-pub(super) fn describe(waiting: &Waiting, settled: Settled) -> String {
-    let thread =
-        waiting.thread.map_or_else(|| "an unknown thread".to_owned(), |thread| format!("thread {thread}"));
-    let file = waiting.file.map_or_else(
-        || "a file not yet looked at".to_owned(),
-        |(device, inode)| format!("device {device} inode {inode}"),
-    );
-    format!("{thread}, {file}, answered {:?}: {settled:?}", waiting.fallback)
 }

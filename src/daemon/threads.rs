@@ -3,23 +3,21 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use super::error::{StartError, say, system};
+use super::error::{StartError, system};
 use super::pace::Pace;
 use super::pipeline::{Job, Pipeline, Shared};
 use super::reader::{self, EVIDENCE_QUEUE, ReaderControl};
+use super::thread::{give_way, have_ended, spawn};
 use super::warden::{self, OpensGroup, Warden};
 use crate::control::status::Scheduling;
 use crate::identify::Identifier;
 use crate::notify::{Group, PendingExec};
 use crate::privileges;
-use crate::record::{Log, Notice};
+use crate::record::Log;
 use crate::supervise::service::Service;
-
-/// How long the answering threads may take to end once they are asked to.
-const LEAVE_WITHIN: Duration = Duration::from_millis(700);
 
 /// The longest that one attempt may wait for evidence, whatever the answer's deadline: others wait behind it.
 const EVIDENCE_PATIENCE: Duration = Duration::from_millis(200);
@@ -154,18 +152,6 @@ impl Threads {
     }
 }
 
-/// Waits until the threads have ended. False: they did not in time.
-pub(super) fn have_ended(threads: &[&JoinHandle<()>]) -> bool {
-    let begun = Instant::now();
-    while !threads.iter().all(|thread| thread.is_finished()) {
-        if begun.elapsed() > LEAVE_WITHIN {
-            return false;
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-    true
-}
-
 impl Work {
     /// The reader's life. A group that can't be read any more is the end of the guard: the process ends, loudly, and
     /// whoever started it starts it again.
@@ -176,19 +162,4 @@ impl Work {
             give_way(&shared.sink, &error);
         }
     }
-}
-
-/// The end of a guard that cannot read a group any more.
-pub(super) fn give_way(log: &Log, error: &io::Error) -> ! {
-    let text = format!("the group cannot be read any more: {error}");
-    log.notice(&Notice::Other { action: "reader-failed", text: &text, failed: true });
-    say(&format!("shmguard: {text}"));
-    std::process::abort();
-}
-
-pub(super) fn spawn(
-    name: &'static str,
-    body: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, StartError> {
-    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(system("start a thread"))
 }

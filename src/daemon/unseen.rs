@@ -21,7 +21,7 @@ use self::hold::{Next, Program, Tray};
 use super::error::{StartError, system};
 use super::pipeline::{Duty, Pipeline, Shared};
 use super::reader::ReaderControl;
-use super::threads::{have_ended, spawn};
+use super::thread::{have_ended, spawn};
 use crate::event::{Attempt, Device, Failure, Pid, Response, Settled, Unseen};
 use crate::identify::Identifier;
 use crate::identify::running::{self, Whence};

@@ -17,8 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::pipeline::{Pipeline, Shared};
 use super::reader::{self, ReaderControl};
-use super::steward::describe;
-use super::threads::give_way;
+use super::thread::give_way;
 use crate::event::{Failure, Response};
 use crate::identify::Identifier;
 use crate::notify::Group;
@@ -114,7 +113,7 @@ impl Warden {
                 // It runs, but an event told of it.
                 self.shared.seen.note(thread, device, inode, clock::boottime());
             }
-            let detail = describe(&waiting, settled);
+            let detail = waiting.told(settled);
             let told = Notice::Gap { failure: Failure::DeadlinePassed, count: 1, detail: &detail };
             self.shared.sink.notice(&told);
         }

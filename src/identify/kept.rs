@@ -52,8 +52,8 @@ impl Kept {
         let told = Instant::now();
         if let Some(mount) = self.mounts.iter_mut().find(|mount| mount.id == id) {
             (mount.device, mount.nosuid, mount.told) = (device, nosuid, told);
-            super::object::replace(&mut mount.root, root);
-            super::object::replace(&mut mount.point, point);
+            root.clone_into(&mut mount.root);
+            point.clone_into(&mut mount.point);
             return;
         }
         if self.mounts.len() >= MOUNTS {

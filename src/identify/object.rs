@@ -284,8 +284,8 @@ impl Files {
         {
             self.has_kept = true;
             self.ours = true;
-            replace(&mut self.root, &mount.root);
-            replace(&mut self.point, &mount.point);
+            mount.root.clone_into(&mut self.root);
+            mount.point.clone_into(&mut self.point);
             return Ok(Mounted { device: mount.device, nosuid: mount.nosuid });
         }
         match self.ask_kernel(asking, id) {
@@ -368,8 +368,8 @@ impl Files {
         }
         let mount = statmount::parse(&self.answer).ok_or(Cause::Unsupported)?;
         self.ours = space == Space::Own;
-        replace(&mut self.root, mount.root);
-        replace(&mut self.point, mount.point);
+        mount.root.clone_into(&mut self.root);
+        mount.point.clone_into(&mut self.point);
         let (major, minor) = mount.device;
         Ok(Some(Mounted {
             device: Device { major, minor },
@@ -535,7 +535,7 @@ fn long_path(aside: &mut Aside, file: BorrowedFd<'_>, seen: &mut Vec<u8>) -> Res
         maps::path(&text, address).map(<[u8]>::to_vec).ok_or(Cause::TooLong)
     };
     let found = aside.run(Instant::now() + LONG_PATH_PATIENCE, work).unwrap_or(Err(Cause::TooLong));
-    replace(seen, found.as_deref().unwrap_or_default());
+    found.as_deref().unwrap_or_default().clone_into(seen);
     found.map(|_| ())
 }
 
@@ -578,11 +578,6 @@ fn kept(done: Result<(), Cause>, text: Vec<u8>) -> Fact<Vec<u8>> {
         Ok(()) => Fact::Known(text),
         Err(cause) => Fact::Unknown(cause),
     }
-}
-
-pub(super) fn replace(text: &mut Vec<u8>, with: &[u8]) {
-    text.clear();
-    text.extend_from_slice(with);
 }
 
 /// The process whose mount namespace is the host's, or that of the container we are in: marks of single mounts are on

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Features;
-use crate::event::{Device, Mode, Pid, Response, Uid};
+use crate::event::{Device, Mode, Pid, Response, Settled, Uid};
 use crate::sys::shared::Words;
 
 /// What a slot says of an event.
@@ -30,6 +30,20 @@ pub struct Waiting {
     pub file: Option<(Device, u64)>,
     /// What is answered if nobody decides in time.
     pub fallback: Response,
+}
+
+impl Waiting {
+    /// What is known of it, for the record of one that was settled without a decision.
+    #[must_use]
+    pub fn told(&self, settled: Settled) -> String {
+        let thread =
+            self.thread.map_or_else(|| "an unknown thread".to_owned(), |thread| format!("thread {thread}"));
+        let file = self.file.map_or_else(
+            || "a file not yet looked at".to_owned(),
+            |(device, inode)| format!("device {device} inode {inode}"),
+        );
+        format!("{thread}, {file}, answered {:?}: {settled:?}", self.fallback)
+    }
 }
 
 /// The table.

@@ -4,7 +4,8 @@
 //! It is copied from the record file and not fed by a queue: nothing is lost to a full queue or a crash, and whoever
 //! records pays nothing. Called by the keeper's thread alone.
 
-use super::file::{Appender, Place, errno};
+use super::errno::errno;
+use super::file::{Appender, Place};
 use super::format::is_matched;
 use super::lines::Lines;
 use super::read::Head;

@@ -4,7 +4,7 @@
 //! (net.unix.max_dgram_qlen): never waiting loses most of a burst, waiting without a bound hangs behind a stopped
 //! daemon.
 
-use super::file::errno;
+use super::errno::errno;
 use nix::errno::Errno;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 //! Owns the file's name, mode and rotation. [`Appender`] is what the pipeline's thread uses, one write(2) a line;
 //! everything that may take longer ([`Place`]) is called at start and by the keeper's thread.
 
+use super::errno::errno;
 use super::lines::Lines;
 use super::read::Head;
 use nix::errno::Errno;
@@ -315,11 +316,6 @@ fn in_tail(bytes: &[u8], from: u64) -> Tail {
     // The first piece may be the end of a longer line; it then is no JSON and is passed over.
     let last = whole.split(|byte| *byte == b'\n').rev().find_map(Head::parse);
     Tail { last, torn }
-}
-
-/// An error's number; EIO for one that has none.
-pub(super) fn errno(error: &std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 fn widened(size: usize) -> u64 {

@@ -10,6 +10,7 @@
 //! an invalid byte is `\xHH`, a backslash `\\`. May not do I/O, and allocates only by growing the buffer it is given.
 
 mod attempt;
+mod common;
 mod host;
 mod json;
 mod knowledge;

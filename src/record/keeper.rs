@@ -4,68 +4,18 @@
 //! The thread that records only ever swaps one open file for another: every step that may wait for a disk is here.
 
 use super::alerts::Alerts;
-use super::file::{Appender, Place, errno};
+use super::bell::Wishes;
+use super::errno::errno;
+use super::file::{Appender, Place};
 use super::format::Notice;
-use super::log::Shared;
 use super::settings::{FileSettings, Sync};
+use super::shared::Shared;
 use super::writer::{Current, Writer};
 use nix::errno::Errno;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::mpsc::Receiver;
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
-
-/// What others want from the keeper.
-#[derive(Debug, Default)]
-pub(super) struct Bell {
-    wishes: Mutex<Wishes>,
-    ring: Condvar,
-}
-
-/// The wishes since the last look.
-#[derive(Clone, Copy, Debug, Default)]
-struct Wishes {
-    /// The file is large.
-    rotate: bool,
-    /// Open the file anew, whatever it looks like.
-    reopen: bool,
-    /// Do everything once more and end.
-    stop: bool,
-}
-
-impl Bell {
-    /// The file is large.
-    pub(super) fn rotate(&self) {
-        self.wish(|wishes| wishes.rotate = true);
-    }
-
-    /// Open the file anew.
-    pub(super) fn reopen(&self) {
-        self.wish(|wishes| wishes.reopen = true);
-    }
-
-    /// Do everything once more and end.
-    pub(super) fn stop(&self) {
-        self.wish(|wishes| wishes.stop = true);
-    }
-
-    fn wish(&self, wish: impl FnOnce(&mut Wishes)) {
-        wish(&mut self.wishes.lock().unwrap_or_else(PoisonError::into_inner));
-        self.ring.notify_one();
-    }
-
-    /// Waits for a wish, at most so long.
-    fn wait(&self, longest: Duration) -> Wishes {
-        let wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
-        let none = |wishes: &mut Wishes| !(wishes.rotate || wishes.reopen || wishes.stop);
-        let mut wishes =
-            self.ring.wait_timeout_while(wishes, longest, none).unwrap_or_else(PoisonError::into_inner).0;
-        let taken = *wishes;
-        *wishes = Wishes { stop: taken.stop, ..Wishes::default() };
-        taken
-    }
-}
 
 /// The thread's state.
 #[derive(Debug)]

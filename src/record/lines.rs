@@ -1,7 +1,7 @@
 //! The lines of a file that somebody else may be writing: for the copy of the alerts, and for what goes along into a new
 //! file.
 
-use super::file::errno;
+use super::errno::errno;
 use nix::errno::Errno;
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -5,27 +5,26 @@
 //! hangs, what is not written is counted. Called by every thread that settles attempts.
 
 use super::Host;
-use super::alerts::Alerts;
-use super::feeder::{Count, Feeder, Outlet, Queue};
-use super::file::{Appender, errno};
-use super::format::{self, Entry, Frame, Notice, Redact};
-use super::journal::{self, Journal};
-use super::keeper::{Bell, Keeper};
+use super::bell::Bell;
+use super::errno::errno;
+use super::feeder::{Feeder, Outlet, Queue};
+use super::format::{Entry, Notice, Redact};
+use super::journal::Journal;
+use super::keeper::Keeper;
 use super::settings::{FileSettings, Settings, Stderr};
+use super::shared::Shared;
 use super::stderr::NonBlocking;
 use super::syslog::Syslog;
 use super::terminal::Terminal;
 use super::turn::Turn;
-use super::writer::{Current, Numbering, Outcome, Writer};
+use super::writer::{NotRecorded, Numbering, SinkState, Writer};
 use nix::errno::Errno;
 use std::fmt;
-use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
@@ -37,25 +36,6 @@ pub struct Log {
     ended: Mutex<mpsc::Receiver<()>>,
 }
 
-/// What the threads of the log share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    writer: Turn<Writer>,
-    /// What the writer has written and lost, for when it hangs.
-    done: [AtomicU64; 2],
-    /// Records and notices since the writer hangs, which are lost: it gives them their numbers when it is back.
-    owed: Mutex<u64>,
-    numbering: Option<Arc<dyn Numbering>>,
-    redact: RwLock<Redact>,
-    host: Host,
-    /// Towards the other sinks; `None` where there are none.
-    queue: Option<Queue>,
-    journal: bool,
-    outlets: Vec<Arc<Count>>,
-    alerts: Mutex<Option<SinkState>>,
-    pub(super) bell: Bell,
-}
-
 /// A guard that goes on where another one ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Successor<'a> {
@@ -63,15 +43,6 @@ pub struct Successor<'a> {
     pub says: &'a str,
     /// How long it waits for its log: execs wait for it.
     pub patience: Duration,
-}
-
-/// A record could not be written; its number is used up, and a later notice tells of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotRecorded {
-    /// The number it would have had.
-    pub sequence: u64,
-    /// What the write failed with.
-    pub errno: i32,
 }
 
 /// Why a log cannot be opened.
@@ -89,21 +60,6 @@ pub enum RecordError {
     Stderr(i32),
     /// A thread cannot be started.
     Thread(i32),
-}
-
-/// What a sink has done so far.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct SinkState {
-    /// `file`, `alerts`, `stderr`, `syslog` or `journal`.
-    pub sink: String,
-    /// Records and notices it took.
-    pub written: u64,
-    /// Records and notices it lost.
-    pub lost: u64,
-    /// It took the last one.
-    pub working: bool,
-    /// What it failed with last.
-    pub error: Option<String>,
 }
 
 impl Log {
@@ -284,195 +240,6 @@ impl Drop for Log {
     }
 }
 
-impl Shared {
-    fn attempt(&self, entry: &Entry<'_>) -> Result<u64, NotRecorded> {
-        let copy = |sequence| {
-            let Some(queue) = &self.queue else { return };
-            queue.push(|parcel| {
-                parcel.level = entry.case().level();
-                format::summary(&mut parcel.summary, entry);
-                if self.journal {
-                    journal::attempt(&mut parcel.fields, sequence, entry);
-                }
-            });
-        };
-        let recorded = self.with_writer(PATIENCE, |writer| {
-            let redact = self.redact.read().unwrap_or_else(PoisonError::into_inner);
-            let outcome = writer.attempt(entry, &Frame { host: &self.host, redact: &redact });
-            drop(redact);
-            self.after(writer, &outcome);
-            copy(outcome.sequence);
-            outcome.result
-        });
-        recorded.unwrap_or_else(|| {
-            copy(0);
-            Err(self.owe())
-        })
-    }
-
-    /// Writes a notice. A loss is counted and told later.
-    pub(super) fn notice(&self, notice: &Notice<'_>) {
-        if self.with_writer(PATIENCE, |writer| self.notice_in(writer, notice)).is_none() {
-            self.copy(notice, 0);
-            let _counted = self.owe();
-        }
-    }
-
-    fn notice_in(&self, writer: &mut Writer, notice: &Notice<'_>) {
-        let outcome = writer.notice(notice, &self.host);
-        self.after(writer, &outcome);
-        self.copy(notice, outcome.sequence);
-    }
-
-    /// Uses the writer. `None`: another thread is stuck with it.
-    fn with_writer<R>(&self, patience: Duration, work: impl FnOnce(&mut Writer) -> R) -> Option<R> {
-        self.writer.with(patience, |writer| {
-            let owed = std::mem::take(&mut *self.owed());
-            writer.lose(owed);
-            let result = work(writer);
-            for (done, count) in self.done.iter().zip(writer.done()) {
-                done.store(count, Ordering::Relaxed);
-            }
-            result
-        })
-    }
-
-    /// The writer that was to come is there. It knows of what was lost until its file was opened.
-    pub(super) fn arrive(&self, mut writer: Writer) {
-        let mut owed = self.owed();
-        if let Some(numbering) = &self.numbering {
-            writer.lose(numbering.noted().0.saturating_sub(writer.next()));
-            *owed = 0;
-        }
-        self.writer.put(Box::new(writer));
-    }
-
-    /// Counts what could not be written because the writer hangs. Its number is noted for a successor: a writer that
-    /// hangs for ever tells nobody.
-    fn owe(&self) -> NotRecorded {
-        let mut owed = self.owed();
-        if *owed == 0 {
-            self.copy(&Notice::SinkLost { sink: "file", count: 1, error: HANGS.desc() }, 0);
-        }
-        *owed = owed.saturating_add(1);
-        if let Some(numbering) = &self.numbering {
-            let (next, missing) = numbering.noted();
-            let next = next.max(1);
-            numbering.note(next.saturating_add(1), if missing == 0 { next } else { missing });
-        }
-        NotRecorded { sequence: 0, errno: HANGS as i32 }
-    }
-
-    fn owed(&self) -> MutexGuard<'_, u64> {
-        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// After each line: tells other sinks where the record of truth begins to lose, and rings for the keeper.
-    fn after(&self, writer: &Writer, outcome: &Outcome) {
-        if outcome.is_large {
-            self.bell.rotate();
-        }
-        if let Some(errno) = outcome.begins_to_lose {
-            let told = Notice::SinkLost { sink: writer.sink(), count: 1, error: errno.desc() };
-            self.copy(&told, outcome.sequence);
-        }
-    }
-
-    fn copy(&self, notice: &Notice<'_>, sequence: u64) {
-        let Some(queue) = &self.queue else { return };
-        queue.push(|parcel| {
-            parcel.level = notice.level();
-            parcel.about =
-                self.outlets.iter().map(|outlet| outlet.sink).find(|sink| notice.sink() == Some(sink));
-            format::notice_summary(&mut parcel.summary, notice);
-            if self.journal {
-                journal::notice(&mut parcel.fields, sequence);
-            }
-        });
-    }
-
-    /// The open file; `None` where there is none, or where the writer hangs.
-    pub(super) fn current(&self) -> Option<Current> {
-        self.with_writer(PATIENCE, Writer::current).flatten()
-    }
-
-    /// Goes on in another file, with a notice as its first line behind what goes along (see [`Writer::go_on_in`]). Gives
-    /// the old one, and where the notice begins.
-    pub(super) fn go_on_in(
-        &self,
-        next: Appender,
-        along_from: Option<u64>,
-        told: &Notice<'_>,
-    ) -> Option<(Arc<File>, u64)> {
-        let go_on = |writer: &mut Writer| {
-            let old = writer.go_on_in(next, along_from);
-            self.notice_in(writer, told);
-            old
-        };
-        self.with_writer(PATIENCE, go_on).flatten()
-    }
-
-    /// Says whether the path can be opened anew where it does not name the open file.
-    pub(super) fn set_adrift(&self, adrift: Option<Errno>) {
-        // While the writer hangs, that is what is told.
-        let _set = self.with_writer(PATIENCE, |writer| writer.set_adrift(adrift));
-    }
-
-    /// Writes the rest of a line on standard error.
-    pub(super) fn flush(&self) {
-        let _flushed = self.with_writer(PATIENCE, Writer::flush);
-    }
-
-    /// Takes over what the copy of the alerts says of itself.
-    pub(super) fn account_alerts(&self, alerts: &Alerts) {
-        let state = SinkState {
-            sink: "alerts".to_owned(),
-            written: alerts.written,
-            lost: alerts.lost,
-            working: alerts.error.is_none(),
-            error: alerts.error.map(|errno| errno.desc().to_owned()),
-        };
-        *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
-    }
-
-    fn counters(&self) -> Vec<SinkState> {
-        let state = self.with_writer(PATIENCE, |writer| writer.state());
-        let mut states = vec![state.unwrap_or_else(|| self.hanging())];
-        states.extend(self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone());
-        states.extend(self.outlets.iter().map(|count| {
-            let last = count.last.load(Ordering::Relaxed);
-            SinkState {
-                sink: count.sink.to_owned(),
-                written: count.written.load(Ordering::Relaxed),
-                lost: count.lost.load(Ordering::Relaxed),
-                working: count.errno.load(Ordering::Relaxed) == 0,
-                error: (last != 0).then(|| Errno::from_raw(last).desc().to_owned()),
-            }
-        }));
-        states
-    }
-
-    fn stop(&self) {
-        self.bell.stop();
-        if let Some(queue) = &self.queue {
-            queue.stop();
-        }
-    }
-
-    /// The state of a writer that does not come back.
-    fn hanging(&self) -> SinkState {
-        let [written, lost] = self.done.each_ref().map(|count| count.load(Ordering::Relaxed));
-        SinkState {
-            // Records on standard error never wait.
-            sink: "file".to_owned(),
-            written,
-            lost: lost.saturating_add(*self.owed()),
-            working: false,
-            error: Some(HANGS.desc().to_owned()),
-        }
-    }
-}
-
 fn takes_over(says: &str) -> Notice<'_> {
     Notice::Other { action: "guard-taken-over", text: says, failed: false }
 }
@@ -509,14 +276,6 @@ fn number(error: &std::io::Error) -> i32 {
     errno(error) as i32
 }
 
-impl fmt::Display for NotRecorded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "record {} not written: {}", self.sequence, Errno::from_raw(self.errno).desc())
-    }
-}
-
-impl std::error::Error for NotRecorded {}
-
 impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let desc = |errno: &i32| Errno::from_raw(*errno).desc();
@@ -534,11 +293,6 @@ impl fmt::Display for RecordError {
 }
 
 impl std::error::Error for RecordError {}
-
-/// How long a thread waits for another one's write: a disk that is busy takes milliseconds, one that hangs takes for ever.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// What is said of a disk that hangs.
-const HANGS: Errno = Errno::ETIMEDOUT;
 
 /// Parcels on their way to other sinks: at 20,000 records a second the feeder may be away for 50 ms. Their buffers hold
 /// a few hundred bytes each as a rule, and at most about 12,000.

@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 mod alerts;
+mod bell;
 mod datagram;
+mod errno;
 mod escape;
 mod feeder;
 mod file;
@@ -22,6 +24,7 @@ pub mod read;
 #[cfg(test)]
 pub(crate) mod samples;
 mod settings;
+mod shared;
 mod stderr;
 mod syslog;
 mod terminal;
@@ -31,6 +34,6 @@ mod writer;
 
 pub use format::{Case, Cut, Entry, Evidence, Host, Notice};
 pub use generations::Generations;
-pub use log::{Log, NotRecorded, RecordError, SinkState, Successor};
+pub use log::{Log, RecordError, Successor};
 pub use settings::{AlertSettings, FileSettings, JournalSettings, Settings, Stderr, Sync, SyslogSettings};
-pub use writer::Numbering;
+pub use writer::{NotRecorded, Numbering, SinkState};

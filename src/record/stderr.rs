@@ -3,7 +3,7 @@
 //! O_NONBLOCK belongs to the open file description, which a shell or a supervisor shares with us. So a pipe or a
 //! terminal is opened once more through /proc, a socket is told per call, and a file never makes a writer wait.
 
-use super::file::errno;
+use super::errno::errno;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};

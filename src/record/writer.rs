@@ -4,11 +4,11 @@
 
 use super::file::{Appender, Place};
 use super::format::{self, Entry, Frame, Host, Notice};
-use super::log::{NotRecorded, SinkState};
 use super::settings::{FileSettings, Sync};
 use super::stderr::NonBlocking;
 use crate::event::Timestamp;
 use nix::errno::Errno;
+use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -22,6 +22,30 @@ pub trait Numbering: std::fmt::Debug + Send + std::marker::Sync {
     fn note(&self, next: u64, missing: u64);
     /// What was noted last, by a process before this one; zeros where there was none.
     fn noted(&self) -> (u64, u64);
+}
+
+/// A record could not be written; its number is used up, and a later notice tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotRecorded {
+    /// The number it would have had.
+    pub sequence: u64,
+    /// What the write failed with.
+    pub errno: i32,
+}
+
+/// What a sink has done so far.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct SinkState {
+    /// `file`, `alerts`, `stderr`, `syslog` or `journal`.
+    pub sink: String,
+    /// Records and notices it took.
+    pub written: u64,
+    /// Records and notices it lost.
+    pub lost: u64,
+    /// It took the last one.
+    pub working: bool,
+    /// What it failed with last.
+    pub error: Option<String>,
 }
 
 /// The writer of one log.
@@ -347,3 +371,11 @@ fn now() -> Timestamp {
 /// A line at full depth is about 4,000 bytes; one with long arguments may need more for a moment.
 const LINE: usize = 8 << 10;
 const LONG_LINE: usize = 256 << 10;
+
+impl fmt::Display for NotRecorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "record {} not written: {}", self.sequence, Errno::from_raw(self.errno).desc())
+    }
+}
+
+impl std::error::Error for NotRecorded {}

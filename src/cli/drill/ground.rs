@@ -16,8 +16,6 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Uid, setresuid};
 
-use super::stage::{make_directory, stand_in};
-
 /// Ends with an exec, or not at all.
 pub(super) type Taken = Result<Infallible, Fault>;
 
@@ -90,7 +88,7 @@ impl Ground {
 }
 
 pub(super) fn make(path: &Path) -> Result<(), Fault> {
-    make_directory(path).map_err(|error| Fault::Unavailable(error.to_string()))
+    fs::create_dir_all(path).map_err(|error| Fault::Unavailable(format!("{}: {error}", path.display())))
 }
 
 pub(super) fn lacking<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> Fault {
@@ -144,6 +142,11 @@ pub(super) fn over(at: &str, mount: impl FnOnce(&Path) -> Result<(), Fault>, pro
         // What stays is in the way of the next one, which then says so.
         let _detached = umount2(at, MntFlags::MNT_DETACH);
     })
+}
+
+/// A program that ends at once and does nothing.
+pub(super) fn stand_in() -> Option<PathBuf> {
+    ["/bin/true", "/usr/bin/true"].map(PathBuf::from).into_iter().find(|path| path.is_file())
 }
 
 #[cfg(test)]

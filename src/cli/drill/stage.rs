@@ -16,6 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, mkdtemp};
 use serde_json::Value;
 
+use super::ground::stand_in;
 use super::sequences::{End, Exec, Sequence, Step, tally};
 use super::ways::{self, Way};
 use super::{PLACE, WAY};
@@ -274,16 +275,11 @@ fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     Command::new(program)
 }
 
-/// A program that ends at once and does nothing.
-pub(super) fn stand_in() -> Option<PathBuf> {
-    ["/bin/true", "/usr/bin/true"].map(PathBuf::from).into_iter().find(|path| path.is_file())
-}
-
 fn write(path: &Path, bytes: &[u8]) -> Result<(), StageError> {
     fs::write(path, bytes).map_err(|error| StageError::File(path.to_path_buf(), error))
 }
 
-pub(super) fn make_directory(path: &Path) -> Result<(), StageError> {
+fn make_directory(path: &Path) -> Result<(), StageError> {
     fs::create_dir_all(path).map_err(|error| StageError::File(path.to_path_buf(), error))
 }
 

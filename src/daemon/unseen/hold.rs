@@ -20,7 +20,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::daemon::error::{StartError, system};
 use crate::daemon::pipeline::Shared;
 use crate::daemon::reader::ReaderControl;
-use crate::daemon::threads::spawn;
+use crate::daemon::thread::spawn;
 use crate::event::{Device, Timestamp};
 use crate::identify::Identifier;
 use crate::identify::running::Running;

@@ -1,3 +1,5 @@
+#![allow(clippy::wildcard_enum_match_arm, reason = "of the many kinds of values a few are told apart")]
+
 use super::*;
 use crate::event::{Fact, View};
 use crate::record::samples::{Sample, any_attempt};

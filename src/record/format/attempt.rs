@@ -1,9 +1,10 @@
 //! One attempt as a line of JSON.
 
+use super::common::{group, identity, user};
 use super::json::Json;
 use super::{Case, Entry, Frame, own, summary};
 use crate::event::{
-    Capabilities, Credentials, Fact, FileFacts, Gid, Image, Object, Process, Texts, Timestamp, Uid, Users,
+    Capabilities, Credentials, Fact, FileFacts, Image, Object, Process, Texts, Timestamp, Users,
 };
 use crate::policy::{About, Threat, ThreatItem};
 use crate::record::escape::{self, Style};
@@ -59,18 +60,6 @@ fn event(json: &mut Json<'_>, sequence: u64, case: Case, entry: &Entry<'_>, fram
 }
 
 const MATCHED: [&str; 2] = ["process", "intrusion_detection"];
-
-/// What tells one record from all others: its number in this boot.
-pub(super) fn identity(json: &mut Json<'_>, sequence: u64, dataset: &str, boot: &str) {
-    json.number("sequence", sequence);
-    json.filled("id", |out| {
-        escape::push(out, boot.as_bytes(), Style::Text);
-        out.push(b'-');
-        super::json::push_number(out, sequence);
-    });
-    json.text("module", "shmguard");
-    json.text("dataset", dataset);
-}
 
 fn process(json: &mut Json<'_>, entry: &Entry<'_>, frame: &Frame<'_>) {
     let subject = &entry.attempt.subject;
@@ -216,25 +205,6 @@ fn entity(json: &mut Json<'_>, frame: &Frame<'_>, pid: i32, start: &Fact<u64>) {
 fn start(json: &mut Json<'_>, frame: &Frame<'_>, since_boot: &Fact<u64>) {
     if let Fact::Known(since_boot) = since_boot {
         json.time("start", Timestamp(frame.host.booted().0.saturating_add(*since_boot)));
-    }
-}
-
-/// An id and, where the table has one, its name.
-pub(super) fn user(json: &mut Json<'_>, uid: &Fact<Uid>, users: &Users) {
-    if let Fact::Known(uid) = uid {
-        json.id("id", u64::from(uid.0));
-        if let Some(name) = users.user(*uid) {
-            json.value("name", name);
-        }
-    }
-}
-
-fn group(json: &mut Json<'_>, gid: &Fact<Gid>, users: &Users) {
-    if let Fact::Known(gid) = gid {
-        json.id("id", u64::from(gid.0));
-        if let Some(name) = users.group(*gid) {
-            json.value("name", name);
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Notices: what happens to the guard itself, as lines of the same log and in the same sequence.
 
-use super::attempt::identity;
+use super::common::identity;
 use super::json::Json;
 use super::own::{mode, response};
 use super::{Case, Host, Level, summary};

@@ -1,6 +1,6 @@
 //! The members under `shmguard`: everything that ECS has no name for.
 
-use super::attempt::user;
+use super::common::user;
 use super::json::Json;
 use super::{Cut, Entry, Evidence, Frame, knowledge};
 use crate::event::{

@@ -61,7 +61,7 @@ fn the_sequence_goes_on_after_a_restart_and_begins_anew_after_a_boot() {
     for expected in 1..4 {
         assert_eq!(open(&settings).attempt(&Sample::allowed().entry()), Ok(expected));
     }
-    let facts = format::HostFacts { boot_id: "another".into(), ..Default::default() };
+    let facts = crate::record::format::HostFacts { boot_id: "another".into(), ..Default::default() };
     let log = Log::open(&settings, Host::new(facts)).expect("the log opens");
     assert_eq!(log.attempt(&Sample::allowed().entry()), Ok(1));
     assert_eq!(numbers(&std::fs::read_to_string(path(&settings)).unwrap()), [1, 2, 3, 1]);
@@ -286,7 +286,7 @@ fn half_a_line_that_cannot_be_taken_back_does_not_merge_with_the_next() {
     let mut file = std::fs::OpenOptions::new().append(true).open(path(&settings)).unwrap();
     std::io::Write::write_all(&mut file, b"{\"half").unwrap();
     // Whoever opens it next begins a line of its own.
-    let mut appender = Appender::new(Place::new(path(&settings), 1).open().unwrap());
+    let mut appender = crate::record::file::Appender::new(Place::new(path(&settings), 1).open().unwrap());
     appender.append(b"{}\n").unwrap();
     let text = std::fs::read_to_string(path(&settings)).unwrap();
     assert!(text.ends_with("\n{\"half\n{}\n"), "{text}");
