@@ -15,6 +15,7 @@
     reason = "tests hold no group, run programs, and fail by panicking"
 )]
 
+mod aborted;
 mod bed;
 mod benign;
 mod containers;

@@ -5,7 +5,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::bed::{Bed, bed, die_with_parent, records_in, wait_until};
+use crate::bed::{Bed, bed, die_with_parent, records_in};
 
 const UNIT: &str = include_str!("../../packaging/usr/lib/systemd/system/shmguard.service");
 
@@ -31,7 +31,7 @@ fn as_process_1(bed: &Bed, script: &str) -> String {
 
 /// Plays `before`, starts a guard as a service, plays `after`, and returns what both print.
 #[track_caller]
-fn service(bed: &Bed, flags: &str, before: &str, after: &str) -> String {
+pub fn service(bed: &Bed, flags: &str, before: &str, after: &str) -> String {
     let config = bed.configure("mode = \"prevent\"\n", "");
     let script = format!(
         "mount --make-rshared /
@@ -131,42 +131,4 @@ fn a_guard_that_no_service_manager_started_guards_its_own_mounts() {
         let inner = format!("unshare -m --propagation private sh -euc '{RAN}\n{script}'");
         assert_eq!(as_process_1(bed, &inner), "126\n");
     });
-}
-
-/// A test that is killed in its middle: where it says how far it is.
-const KILLED: &str = "SHMGUARD_TEST_KILLED";
-
-#[test]
-fn a_service_does_not_outlive_a_test_that_is_killed() {
-    let name = "service::a_service_does_not_outlive_a_test_that_is_killed";
-    if std::env::var_os(KILLED).is_some() {
-        return bed(|bed| {
-            service(bed, "--supervise", "", &format!("echo $BED >${KILLED}; sleep 60"));
-        });
-    }
-    bed(move |bed| {
-        let marker = bed.path("middle");
-        let mut test = Command::new(std::env::current_exe().unwrap());
-        test.args(["--exact", name]).env(KILLED, &marker).stdin(Stdio::null()).stdout(Stdio::null());
-        die_with_parent(&mut test);
-        let mut test = test.spawn().unwrap();
-        let mut directory = String::new();
-        wait_until("the guard stands", || {
-            directory = std::fs::read_to_string(&marker).unwrap_or_default().trim().to_owned();
-            !directory.is_empty()
-        });
-        let before = processes_about(&directory);
-        test.kill().unwrap();
-        test.wait().unwrap();
-        assert!(before >= 2, "a guard and its parent, but there were {before}");
-        wait_until("nothing is left of it", || processes_about(&directory) == 0);
-        std::fs::remove_dir_all(directory).unwrap();
-    });
-}
-
-/// How many processes have this text in their arguments.
-fn processes_about(text: &str) -> usize {
-    let processes = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-    let arguments = processes.map(|process| std::fs::read(process.join("cmdline")).unwrap_or_default());
-    arguments.filter(|arguments| String::from_utf8_lossy(arguments).contains(text)).count()
 }
