@@ -407,6 +407,7 @@ impl Keeper {
             return;
         }
         self.shared.current.change(|live| live.mode = to);
+        self.marks.group().in_flight().set_stood(to);
         let until = self.override_mode.and_then(|set| set.until).map(|(_, at)| at);
         self.shared.sink.notice(&Notice::ModeChanged { from, to, by, until });
     }

@@ -33,6 +33,7 @@ mod supervised;
 pub mod survey;
 mod thread;
 mod threads;
+mod unable;
 mod unseen;
 mod warden;
 

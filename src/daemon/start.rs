@@ -26,7 +26,7 @@ use super::status::Inside;
 use super::steward::Steward;
 use super::supervised::{self, Inherited, Role};
 use super::threads::{Seat, Threads};
-use super::unseen;
+use super::{unable, unseen};
 use crate::control::server::{self, Listener};
 use crate::control::status::{KeptBy, ModeSource};
 use crate::decide;
@@ -69,25 +69,32 @@ pub fn run(options: &Options) -> Result<u8, StartError> {
     abort_on_panic();
     // Asked before there is a parent of our own between us and the manager.
     let view = if Service::started_us() { View::of_the_host() } else { View::own() };
-    // Mistakes are told before anything is touched; a worker reads the files again.
-    let prepared = Prepared::read(options)?;
-    let role = match handed_over().map_err(system("take over the group"))? {
-        Some(inherited) => Role::Worker(inherited),
+    let (role, prepared) = match handed_over().map_err(system("take over the group"))? {
+        Some(inherited) => (Role::Worker(inherited), None),
         None => {
+            // Mistakes are told before anything is touched.
+            let prepared = Prepared::read(options)?;
             let group = Group::new(sinks::wants_audit(&prepared.config)).map_err(StartError::Group)?;
-            if options.supervise {
+            let role = if options.supervise {
                 supervised::part(group, prepared.config.answer_deadline)?
             } else {
                 Role::Worker(Inherited { group: Arc::new(group), predecessor: None })
-            }
+            };
+            (role, Some(prepared))
         }
     };
-    match role {
-        Role::Over(status) => Ok(status),
-        Role::Worker(inherited) if inherited.predecessor.is_some() => {
-            guard(options, view, Prepared::read(options)?, inherited)
+    match (role, prepared) {
+        (Role::Over(status), _) => Ok(status),
+        (Role::Worker(inherited), Some(prepared)) if inherited.predecessor.is_none() => {
+            guard(options, view, prepared, inherited)
         }
-        Role::Worker(inherited) => guard(options, view, prepared, inherited),
+        // The files may have changed since.
+        (Role::Worker(inherited), _) => {
+            let group = Arc::clone(&inherited.group);
+            let guarded =
+                Prepared::read(options).and_then(|prepared| guard(options, view, prepared, inherited));
+            guarded.inspect_err(|_| unable::answer_what_waits(&group))
+        }
     }
 }
 
@@ -135,7 +142,8 @@ fn handed_over() -> io::Result<Option<Inherited>> {
     let mut kept = Service::kept()?;
     let Some(group) = kept.remove(GROUP) else { return Ok(None) };
     let in_flight = match kept.remove(IN_FLIGHT) {
-        Some(table) => InFlight::adopt(table)?,
+        // One that is not ours to read is none: what it knew is lost, and what waits is answered all the same.
+        Some(table) => InFlight::adopt(table).or_else(|_| InFlight::new())?,
         None => InFlight::new()?,
     };
     let group = Arc::new(Group::adopt(group, in_flight));
@@ -177,6 +185,11 @@ fn guard(options: &Options, view: View, prepared: Prepared, inherited: Inherited
     let successor = says.as_deref().map(|says| Successor { says, patience: LOG_PATIENCE });
     let log = Log::open_after(&sinks::settings(&config), Host::read(), numbers, successor)
         .map_err(StartError::Log)?;
+    if let Some(error) =
+        log.counters().first().filter(|file| !file.working).and_then(|file| file.error.as_ref())
+    {
+        say(&format!("the log cannot be used yet: {error}"));
+    }
 
     let rules = generation.rules().len();
     let policy_hash = generation.hash().to_owned();
@@ -226,7 +239,7 @@ fn guard(options: &Options, view: View, prepared: Prepared, inherited: Inherited
     };
     keeper.look_around();
     keeper.follow_unseen(unseen_seats);
-    group.in_flight().set_stood();
+    group.in_flight().set_stood(shared.current.get().mode);
     let keeper = Arc::new(Mutex::new(keeper));
     let kept_by = match (handed_on, options.supervise) {
         (true, _) => KeptBy::ServiceManager,
@@ -282,7 +295,7 @@ fn settle_left_over(group: &Group, shared: &Shared<Log>) {
 }
 
 /// The numbers that an event's descriptor can have had in our predecessor, which had our limits.
-fn descriptor_limit() -> i32 {
+pub(super) fn descriptor_limit() -> i32 {
     const MOST: u64 = 1 << 20;
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(MOST, |(soft, _)| soft.min(MOST));
     i32::try_from(limit).unwrap_or(i32::MAX)

@@ -56,13 +56,16 @@ pub struct InFlight {
 /// for a process with this many open files, and is then answered without a slot.
 const SLOTS: usize = 4096;
 const WORDS: usize = 4;
-/// The group's own words: features, events read, sender of the last signal, whether a guard has stood, mode, its end,
+/// The group's own words: features, events read, sender of the last signal, whether a guard has stood and in which mode, the
+/// mode that somebody set, its end,
 /// the number of the next record, the first record that is missing and not told.
 const ABOUT: usize = 8;
 /// The words of the table.
 const LENGTH: usize = ABOUT + SLOTS * WORDS;
 const CLAIMED: u64 = 1;
 const DENY: u64 = 2;
+const STOOD: u64 = 1;
+const STOOD_PREVENTING: u64 = 2;
 const MODE_SET: u64 = 1;
 const MODE_PREVENT: u64 = 2;
 const MODE_ENDS: u64 = 4;
@@ -129,17 +132,28 @@ impl InFlight {
         (word != 0).then(|| (Pid(half(word >> 32).cast_signed()), Uid(half(word))))
     }
 
-    /// Notes that a guard stands on this group: its marks are in place.
-    pub fn set_stood(&self) {
+    /// Notes that a guard stands on this group, its marks are in place, and which mode is in force.
+    pub fn set_stood(&self, mode: Mode) {
         if let Some([_, _, _, stood, ..]) = self.about() {
-            stood.store(1, Ordering::Release);
+            stood.store(
+                if mode == Mode::Prevent { STOOD | STOOD_PREVENTING } else { STOOD },
+                Ordering::Release,
+            );
         }
     }
 
     /// A guard has stood on this group.
     #[must_use]
     pub fn has_stood(&self) -> bool {
-        self.about().is_some_and(|[_, _, _, stood, ..]| stood.load(Ordering::Acquire) != 0)
+        self.stood_in().is_some()
+    }
+
+    /// The mode that was in force last; `None` where no guard has stood.
+    #[must_use]
+    pub fn stood_in(&self) -> Option<Mode> {
+        let word = self.about().map_or(0, |[_, _, _, stood, ..]| stood.load(Ordering::Acquire));
+        let mode = if word & STOOD_PREVENTING == 0 { Mode::Audit } else { Mode::Prevent };
+        (word != 0).then_some(mode)
     }
 
     /// Notes a mode that somebody set, so that it survives us: until this time (nanoseconds since the epoch), or for good.

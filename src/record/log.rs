@@ -23,6 +23,7 @@ use std::fmt;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicI32;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
@@ -73,11 +74,11 @@ impl Log {
     }
 
     /// The same; the sequence goes on where `numbering` says, if that is later, and is noted there. A successor says what
-    /// it does there at once; where that hangs with its disk, it has its log later, and what it records until then is lost
-    /// and counted.
+    /// it does there at once; where that hangs with its disk, or the file cannot be opened, it has its log later, and what
+    /// it records until then is lost and counted.
     ///
     /// # Errors
-    /// As [`Log::open`].
+    /// As [`Log::open`], but for a successor not because of its file.
     pub fn open_after(
         settings: &Settings,
         host: Host,
@@ -118,7 +119,7 @@ impl Log {
             outlets.push(Box::new(Journal::new(&settings.socket)));
         }
         let stderr = NonBlocking::new(stderr);
-        let mut late = None;
+        let (mut late, mut unopened) = (None, 0);
         let writer = match (&settings.file, settings.stderr) {
             (Some(_), Stderr::Record) => return Err(RecordError::TwoRecords),
             (None, Stderr::Off | Stderr::Readable) => return Err(RecordError::NoRecord),
@@ -132,7 +133,14 @@ impl Log {
                 let opening = open_aside(file, &host, numbering.clone(), says)?;
                 let patience = successor.map_or(Duration::MAX, |successor| successor.patience);
                 match opening.recv_timeout(patience) {
-                    Ok(opened) => Turn::new(opened.map_err(failed)?),
+                    Ok(Ok(writer)) => Turn::new(writer),
+                    Ok(Err(errno)) if successor.is_none() => return Err(failed(errno)),
+                    // Execs wait for a successor: it stands without its log, as one does whose disk fails later.
+                    Ok(Err(errno)) => {
+                        unopened = errno as i32;
+                        late = Some(opening);
+                        Turn::to_come()
+                    }
                     Err(_) => {
                         late = Some(opening);
                         Turn::to_come()
@@ -145,6 +153,7 @@ impl Log {
             writer,
             done: Default::default(),
             owed: Mutex::default(),
+            unopened: AtomicI32::new(unopened),
             numbering,
             redact: RwLock::new(Redact::new(&settings.redact)),
             host,

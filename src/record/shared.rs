@@ -13,7 +13,7 @@ use super::turn::Turn;
 use super::writer::{Current, NotRecorded, Numbering, Outcome, SinkState, Writer};
 use nix::errno::Errno;
 use std::fs::File;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub(super) struct Shared {
     pub(super) done: [AtomicU64; 2],
     /// Records and notices since the writer hangs, which are lost: it gives them their numbers when it is back.
     pub(super) owed: Mutex<u64>,
+    /// What the file could not be opened with, while the writer is yet to come; else 0.
+    pub(super) unopened: AtomicI32,
     pub(super) numbering: Option<Arc<dyn Numbering>>,
     pub(super) redact: RwLock<Redact>,
     pub(super) host: Host,
@@ -96,7 +98,16 @@ impl Shared {
             writer.lose(numbering.noted().0.saturating_sub(writer.next()));
             *owed = 0;
         }
+        self.unopened.store(0, Ordering::Relaxed);
         self.writer.put(Box::new(writer));
+    }
+
+    /// Why there is no writer to be had.
+    fn obstacle(&self) -> Errno {
+        match self.unopened.load(Ordering::Relaxed) {
+            0 => HANGS,
+            errno => Errno::from_raw(errno),
+        }
     }
 
     /// Counts what could not be written because the writer hangs. Its number is noted for a successor: a writer that
@@ -104,7 +115,7 @@ impl Shared {
     fn owe(&self) -> NotRecorded {
         let mut owed = self.owed();
         if *owed == 0 {
-            self.copy(&Notice::SinkLost { sink: "file", count: 1, error: HANGS.desc() }, 0);
+            self.copy(&Notice::SinkLost { sink: "file", count: 1, error: self.obstacle().desc() }, 0);
         }
         *owed = owed.saturating_add(1);
         if let Some(numbering) = &self.numbering {
@@ -112,7 +123,7 @@ impl Shared {
             let next = next.max(1);
             numbering.note(next.saturating_add(1), if missing == 0 { next } else { missing });
         }
-        NotRecorded { sequence: 0, errno: HANGS as i32 }
+        NotRecorded { sequence: 0, errno: self.obstacle() as i32 }
     }
 
     fn owed(&self) -> MutexGuard<'_, u64> {
@@ -220,7 +231,7 @@ impl Shared {
             written,
             lost: lost.saturating_add(*self.owed()),
             working: false,
-            error: Some(HANGS.desc().to_owned()),
+            error: Some(self.obstacle().desc().to_owned()),
         }
     }
 }

@@ -699,7 +699,7 @@ pub fn sink(guard: &Guard, name: &str) -> Value {
     status["sinks"].as_array().unwrap().iter().find(|sink| sink["name"] == name).unwrap().clone()
 }
 
-fn file_sink(guard: &Guard) -> Value {
+pub fn file_sink(guard: &Guard) -> Value {
     sink(guard, "file")
 }
 

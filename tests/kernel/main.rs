@@ -39,4 +39,5 @@ mod steps;
 mod stop;
 mod subjects;
 mod takeover;
+mod unable;
 mod unseen;
