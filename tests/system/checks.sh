@@ -34,3 +34,17 @@ says() { # says TEXT COMMAND...: the output must hold the text
 EPERM() { # EPERM PROGRAM: its exec must fail with EPERM
     says 'Operation not permitted' bash -c '"$1"' - "$1"
 }
+kill_guard() { # kill_guard SIGNAL: sends it to the guard, which must be there
+    local main
+    main=$(systemctl show -P MainPID shmguard)
+    # Pid 0 would be this script.
+    [ "$main" != 0 ] && kill "-$1" "$main"
+}
+eventually() { # eventually COMMAND...: the command must succeed within twenty seconds
+    local _
+    for _ in $(seq 100); do
+        "$@" >/dev/null 2>&1 && return
+        sleep 0.2
+    done
+    "$@"
+}
