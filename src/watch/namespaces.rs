@@ -132,7 +132,13 @@ impl Namespaces {
         self.count()?;
         let told =
             self.events.as_ref().is_some_and(|group| sys::read_all_away(group.as_fd()).unwrap_or(true));
-        let due = self.due(told);
+        if told {
+            // Said once, and there may be more of them than are looked at in one scan.
+            for known in self.known.values_mut().filter(|known| known.told && known.state == Look::Done) {
+                known.state = Look::Due;
+            }
+        }
+        let due = self.due();
         let mut scan = Scan { postponed: due.len().saturating_sub(LOOKS), ..Scan::default() };
         let due: BTreeMap<u64, Key> = due.into_iter().take(LOOKS).collect();
         if !due.is_empty() {
@@ -241,8 +247,8 @@ impl Namespaces {
     }
 
     /// The namespaces to look at now, those first that waited longest.
-    fn due(&self, told: bool) -> Vec<(u64, Key)> {
-        let mut due: Vec<_> = self.known.iter().filter(|(_, known)| known.is_due(self.scans, told)).collect();
+    fn due(&self) -> Vec<(u64, Key)> {
+        let mut due: Vec<_> = self.known.iter().filter(|(_, known)| known.is_due(self.scans)).collect();
         due.sort_by_key(|(_, known)| known.looked);
         due.into_iter().map(|(key, known)| (known.inode, *key)).collect()
     }
@@ -283,13 +289,13 @@ impl Namespaces {
 }
 
 impl Known {
-    fn is_due(&self, scan: u64, told: bool) -> bool {
+    fn is_due(&self, scan: u64) -> bool {
         let age = scan.saturating_sub(self.since);
         let rest = scan.saturating_sub(self.looked);
         match self.state {
             Look::NotOurs => false,
             Look::Due => true,
-            Look::Done if self.told => told,
+            Look::Done if self.told => false,
             // Nobody tells: at first at every scan, while a container is being set up, and then now and then.
             Look::Done => age < 30 || rest >= 10,
             // A namespace that a file keeps (snapd does that) may get processes at any time; to search for them costs.
@@ -525,9 +531,9 @@ mod tests {
             lap: 0,
             told: false,
         };
-        assert!(known(1, 1).is_due(2, false));
-        assert!(!known(1, 10).is_due(12, false));
-        assert!(known(1, 100).is_due(116, false));
-        assert!(!known(1, 100).is_due(115, true));
+        assert!(known(1, 1).is_due(2));
+        assert!(!known(1, 10).is_due(12));
+        assert!(known(1, 100).is_due(116));
+        assert!(!known(1, 100).is_due(115));
     }
 }
