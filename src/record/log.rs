@@ -17,7 +17,7 @@ use super::stderr::NonBlocking;
 use super::syslog::Syslog;
 use super::terminal::Terminal;
 use super::turn::Turn;
-use super::writer::{NotRecorded, Numbering, SinkState, Writer};
+use super::writer::{NotRecorded, Numbering, Opened, SinkState, Writer};
 use nix::errno::Errno;
 use std::fmt;
 use std::io::IsTerminal;
@@ -133,7 +133,10 @@ impl Log {
                 let opening = open_aside(file, &host, numbering.clone(), says)?;
                 let patience = successor.map_or(Duration::MAX, |successor| successor.patience);
                 match opening.recv_timeout(patience) {
-                    Ok(Ok(writer)) => Turn::new(writer),
+                    Ok(Ok(Opened { mut writer, behind: _ })) => {
+                        writer.note_in(numbering.clone());
+                        Turn::new(writer)
+                    }
                     Ok(Err(errno)) if successor.is_none() => return Err(failed(errno)),
                     // Execs wait for a successor: it stands without its log, as one does whose disk fails later.
                     Ok(Err(errno)) => {
@@ -260,13 +263,15 @@ fn open_aside(
     host: &Host,
     numbering: Option<Arc<dyn Numbering>>,
     says: Option<String>,
-) -> Result<mpsc::Receiver<Result<Writer, Errno>>, RecordError> {
+) -> Result<mpsc::Receiver<Result<Opened, Errno>>, RecordError> {
     let (tell, opening) = mpsc::channel();
     let (settings, host) = (settings.clone(), host.clone());
     let open = move || {
         loop {
-            let mut opened = Writer::to_file(&settings, &host, numbering.clone());
-            if let (Ok(writer), Some(says)) = (&mut opened, &says) {
+            let noted = numbering.as_ref().map_or((0, 0), |numbering| numbering.noted());
+            let mut opened = Writer::to_file(&settings, &host, noted)
+                .map(|writer| Opened { writer, behind: noted.0.max(1) });
+            if let (Ok(Opened { writer, .. }), Some(says)) = (&mut opened, &says) {
                 // What cannot be written is missing like any other record.
                 let _told = writer.notice(&takes_over(says), &host);
             }

@@ -10,7 +10,7 @@ use super::file::Appender;
 use super::format::{self, Entry, Frame, Host, Notice, Redact};
 use super::journal;
 use super::turn::Turn;
-use super::writer::{Current, NotRecorded, Numbering, Outcome, SinkState, Writer};
+use super::writer::{Current, NotRecorded, Numbering, Opened, Outcome, SinkState, Writer};
 use nix::errno::Errno;
 use std::fs::File;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -92,12 +92,13 @@ impl Shared {
     }
 
     /// The writer that was to come is there. It knows of what was lost until its file was opened.
-    pub(super) fn arrive(&self, mut writer: Writer) {
+    pub(super) fn arrive(&self, Opened { mut writer, behind }: Opened) {
         let mut owed = self.owed();
         if let Some(numbering) = &self.numbering {
-            writer.lose(numbering.noted().0.saturating_sub(writer.next()));
+            writer.lose(numbering.noted().0.saturating_sub(behind));
             *owed = 0;
         }
+        writer.note_in(self.numbering.clone());
         self.unopened.store(0, Ordering::Relaxed);
         self.writer.put(Box::new(writer));
     }

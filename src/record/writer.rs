@@ -91,6 +91,14 @@ pub(super) struct Current {
     pub(super) failing: Option<Errno>,
 }
 
+/// A writer that was just opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) writer: Writer,
+    /// Behind which number it goes on: what was noted when it was opened.
+    pub(super) behind: u64,
+}
+
 /// What became of a line.
 #[derive(Debug)]
 #[must_use]
@@ -107,17 +115,17 @@ pub(super) struct Outcome {
 
 impl Writer {
     /// Writes to a file: makes it where it is missing, repairs what a crash left at its end, and goes on with the sequence
-    /// where this boot's last record ended.
+    /// where this boot's last record ended, or behind what was noted. Notes nothing itself before it is
+    /// [told where](Self::note_in).
     pub(super) fn to_file(
         settings: &FileSettings,
         host: &Host,
-        numbering: Option<Arc<dyn Numbering>>,
+        (noted, first_missing): (u64, u64),
     ) -> Result<Self, Errno> {
         let place = Place::new(&settings.path, settings.keep);
         let file = place.open()?;
         let tail = place.tail()?;
         let last = tail.last.filter(|last| last.boot == host.boot_id());
-        let (noted, first_missing) = numbering.as_ref().map_or((0, 0), |numbering| numbering.noted());
         let held = last.map_or(0, |last| last.sequence);
         let mut next = held.saturating_add(1).max(noted);
         // The last number was noted before its line was written: the file may hold it.
@@ -136,7 +144,7 @@ impl Writer {
         }
         let appender = Appender::new(file);
         let primary = Primary::File { appender, settings: settings.clone(), large_told: false };
-        Ok(Self { missing, numbering, ..Self::new(primary, next) })
+        Ok(Self { missing, ..Self::new(primary, next) })
     }
 
     /// Writes to standard error. There is nothing to go on from: the sequence begins at 1.
@@ -188,9 +196,10 @@ impl Writer {
         self.error = Some(Errno::ETIMEDOUT);
     }
 
-    /// The number of the next line.
-    pub(super) fn next(&self) -> u64 {
-        self.next
+    /// Keeps the numbering there from now on.
+    pub(super) fn note_in(&mut self, numbering: Option<Arc<dyn Numbering>>) {
+        self.numbering = numbering;
+        self.note(self.missing.map_or(0, |missing| missing.first));
     }
 
     /// How many lines were written, and how many lost.

@@ -104,6 +104,33 @@ fn a_successor_goes_on_with_the_numbers_and_the_losses_of_a_log_that_was_moved_a
     }
 }
 
+/// What cannot be recorded while the file is being opened is told, every time, also what comes in the very moment.
+#[test]
+fn what_is_lost_until_the_file_can_be_opened_is_told_to_the_last_record() {
+    let (_directory, settings) = place();
+    let directory = path(&settings).parent().unwrap();
+    std::fs::write(directory, "in the way").unwrap();
+    let numbering = Arc::new(Left(Mutex::new((0, 0))));
+    let successor = Successor { says: "killed", patience: Duration::from_secs(5) };
+    let log = Log::open_after(&settings, samples::host(), numbering, Some(successor)).expect("it stands");
+    let lost = || (0..1000).filter(|_| log.attempt(&Sample::allowed().entry()).is_err()).count();
+    let mut all = lost();
+    std::fs::remove_file(directory).unwrap();
+    eventually("the file is there", || {
+        let more = lost();
+        all += more;
+        more == 0
+    });
+    let text = std::fs::read_to_string(path(&settings)).unwrap();
+    let told: u64 = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|record| record["event"]["action"] == "sink-back")
+        .map(|record| record["shmguard"]["lost"].as_u64().unwrap())
+        .sum();
+    assert_eq!(told, u64::try_from(all).unwrap());
+}
+
 #[test]
 fn a_torn_record_is_kept_in_a_notice_and_the_file_stays_json() {
     for torn in ["{\"@timestamp\":\"2026-\\u00", "x", "\0\0\0\0"] {
