@@ -12,8 +12,8 @@ use crate::event::{Arguments, Object};
 use crate::sys::clock;
 use crate::sys::statx::Stat;
 
-/// Longer than any exec waits for us.
-const LATELY: Duration = Duration::from_secs(10);
+/// Longer than any exec waits for us, unless a longer `answer_deadline` lets it.
+const LATELY: Duration = Duration::from_secs(3);
 
 /// Whether neither the file nor a directory above it, up to the root of its filesystem, was changed lately. `false`
 /// where that cannot be seen: in a mount namespace that is not ours, or with the clock set back.
