@@ -15,7 +15,7 @@ use crate::sys::statx::Stat;
 /// Longer than any exec waits for us, unless a longer `answer_deadline` lets it.
 const LATELY: Duration = Duration::from_secs(3);
 
-/// Whether neither the file nor a directory above it, up to the root of its filesystem, was changed lately. `false`
+/// Whether neither the file was changed lately nor a directory above it moved, up to the root of its filesystem. `false`
 /// where that cannot be seen: in a mount namespace that is not ours, or with the clock set back.
 pub(super) fn is_long_ago(stat: &Stat, object: &Object) -> bool {
     let now = clock::realtime();
@@ -30,8 +30,15 @@ pub(super) fn is_long_ago(stat: &Stat, object: &Object) -> bool {
     object.names.iter().any(|name| {
         name.ends_with(inner)
             && at(name).is_ok_and(|there| (there.device, there.inode) == (stat.device, stat.inode))
-            && above(name, inner).all(|directory| at(directory).is_ok_and(|stat| old(&stat)))
+            && above(name, inner)
+                .all(|directory| at(directory).is_ok_and(|stat| old(&stat) || has_new_entry(&stat)))
     })
+}
+
+/// Whether the last change of this directory was one of its entries, and not its own place: that changes both times to
+/// the same, a rename of it only the one.
+fn has_new_entry(stat: &Stat) -> bool {
+    stat.changed == stat.modified
 }
 
 /// The directories of `name` below the root of its filesystem, the outermost first.
@@ -65,6 +72,14 @@ mod tests {
         assert!(!long_ago("/usr/bin/env", "/usr/bin/id"));
         let new = new.path().to_str().unwrap();
         assert!(!long_ago(new, new));
+        let directory = tempfile::tempdir().unwrap();
+        let at = || at(directory.path().to_str().unwrap().as_bytes()).unwrap();
+        std::fs::write(directory.path().join("entry"), "").unwrap();
+        assert!(has_new_entry(&at()));
+        std::thread::sleep(Duration::from_millis(20));
+        std::fs::rename(directory.path(), directory.path().with_extension("moved")).unwrap();
+        std::fs::rename(directory.path().with_extension("moved"), directory.path()).unwrap();
+        assert!(!has_new_entry(&at()));
     }
 
     #[test]
