@@ -60,6 +60,9 @@ pub struct Options {
     pub supervise: bool,
 }
 
+/// So many guards may die one after the other before they stand; from then on nobody waits for the next one to stand.
+const TRIES: u64 = 5;
+
 /// Guards until a signal ends it, and returns the exit status. Blocks.
 ///
 /// # Errors
@@ -91,6 +94,10 @@ pub fn run(options: &Options) -> Result<u8, StartError> {
         // The files may have changed since.
         (Role::Worker(inherited), _) => {
             let group = Arc::clone(&inherited.group);
+            if group.in_flight().begin() > TRIES {
+                // They die before they stand. Who waits has waited for all of them, and this one may die as well.
+                unable::answer_what_waits(&group);
+            }
             let guarded =
                 Prepared::read(options).and_then(|prepared| guard(options, view, prepared, inherited));
             guarded.inspect_err(|_| unable::answer_what_waits(&group))

@@ -2,7 +2,7 @@
 //!
 //! Whoever keeps the group starts the next one, which mostly fails for the same reason, and execs would wait for as long as
 //! that goes on. May not judge: nobody knows the rules here. Called by `start.rs` when a guard with an inherited group
-//! fails.
+//! fails, or follows several that died before they stood.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,9 @@ const LONGEST: Duration = Duration::from_millis(500);
 pub(super) fn answer_what_waits(group: &Arc<Group>) {
     let mode = group.in_flight().stood_in().unwrap_or(Mode::Audit);
     let response = decide::reaction(Failure::TakenOver, mode, &decide::Settings::default());
-    let mut answered = group.settle_left_over(response, descriptor_limit()).len();
+    let mut answered = std::iter::from_fn(|| group.settle_older(Duration::ZERO))
+        .filter(|(_, settled)| *settled == Settled::Delivered)
+        .count();
     let until = Instant::now() + LONGEST;
     // Where it cannot be set, a predecessor's reader may have left it waiting: then nothing is read.
     while group.set_waiting(false).is_ok() && Instant::now() < until {
@@ -33,6 +35,8 @@ pub(super) fn answer_what_waits(group: &Arc<Group>) {
             Ok(None) | Err(_) => break,
         }
     }
+    // Last, for it takes longest: every number that a predecessor can have had is tried.
+    answered += group.settle_left_over(response, descriptor_limit()).len();
     if answered == 0 {
         return;
     }

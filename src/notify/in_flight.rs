@@ -56,9 +56,9 @@ pub struct InFlight {
 /// for a process with this many open files, and is then answered without a slot.
 const SLOTS: usize = 4096;
 const WORDS: usize = 4;
-/// The group's own words: features, events read, sender of the last signal, whether a guard has stood and in which mode, the
-/// mode that somebody set, its end,
-/// the number of the next record, the first record that is missing and not told.
+/// The group's own words: features, events read, sender of the last signal, whether a guard has stood and in which mode
+/// and how many have begun since, the mode that somebody set, its end, the number of the next record, the first record that
+/// is missing and not told.
 const ABOUT: usize = 8;
 /// The words of the table.
 const LENGTH: usize = ABOUT + SLOTS * WORDS;
@@ -66,6 +66,8 @@ const CLAIMED: u64 = 1;
 const DENY: u64 = 2;
 const STOOD: u64 = 1;
 const STOOD_PREVENTING: u64 = 2;
+/// One guard that has begun and not stood.
+const BEGUN: u64 = 1 << 8;
 const MODE_SET: u64 = 1;
 const MODE_PREVENT: u64 = 2;
 const MODE_ENDS: u64 = 4;
@@ -142,6 +144,12 @@ impl InFlight {
         }
     }
 
+    /// Counts a guard that begins. How many have begun since one stood, this one included.
+    pub fn begin(&self) -> u64 {
+        let Some([_, _, _, stood, ..]) = self.about() else { return 1 };
+        (stood.fetch_add(BEGUN, Ordering::AcqRel) >> BEGUN.trailing_zeros()).saturating_add(1)
+    }
+
     /// A guard has stood on this group.
     #[must_use]
     pub fn has_stood(&self) -> bool {
@@ -153,7 +161,7 @@ impl InFlight {
     pub fn stood_in(&self) -> Option<Mode> {
         let word = self.about().map_or(0, |[_, _, _, stood, ..]| stood.load(Ordering::Acquire));
         let mode = if word & STOOD_PREVENTING == 0 { Mode::Audit } else { Mode::Prevent };
-        (word != 0).then_some(mode)
+        (word & STOOD != 0).then_some(mode)
     }
 
     /// Notes a mode that somebody set, so that it survives us: until this time (nanoseconds since the epoch), or for good.

@@ -3,8 +3,11 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::bed::{Bed, Exec, Guard, bed, exec, records_in, wait_until};
 use crate::faults::{file_sink, is, verified};
@@ -57,6 +60,42 @@ fn while_no_successor_can_start_what_waits_is_denied_in_prevention_and_told_late
 #[test]
 fn while_no_successor_can_start_nothing_is_denied_in_audit_mode() {
     bed(|bed| drop(cannot_start(bed, "audit", &Exec::Ran(0))));
+}
+
+#[test]
+fn while_each_successor_dies_before_it_stands_what_waits_is_denied_all_the_same() {
+    bed(|bed| {
+        let program = bed.program("/dev/shm/x");
+        let guard = bed.supervised_with(&bed.configure("mode = \"prevent\"\n", ""));
+        assert_eq!(exec(&program), Exec::Denied);
+        guard.worker();
+        let parent = guard.pid();
+        let goes_on = AtomicBool::new(true);
+        let killed = std::thread::scope(|scope| {
+            let killer = scope.spawn(|| {
+                let mut killed = 0;
+                while goes_on.load(Ordering::Relaxed) {
+                    let children =
+                        fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+                    for child in children.split_whitespace().map(|pid| pid.parse().unwrap()) {
+                        std::thread::sleep(Duration::from_millis(4));
+                        killed += usize::from(kill(Pid::from_raw(child), Signal::SIGKILL).is_ok());
+                    }
+                }
+                killed
+            });
+            std::thread::sleep(Duration::from_millis(100));
+            for _ in 0..3 {
+                // Without an answer this waits for ever.
+                assert_eq!(exec(&program), Exec::Denied);
+            }
+            goes_on.store(false, Ordering::Relaxed);
+            killer.join().unwrap()
+        });
+        assert!(killed > 5, "{killed}");
+        guard.worker();
+        assert_eq!(exec(&program), Exec::Denied);
+    });
 }
 
 /// A configuration with a mistake, then the worker's death; execs; and the mistake is mended.
