@@ -12,6 +12,7 @@ use super::keeper::keep;
 use super::signals::Received;
 use super::steward::Steward;
 use super::threads::Threads;
+use super::warden::tell_late;
 use crate::record::Notice;
 
 /// The orderly end: nothing new waits, what waits is answered, who asked is recorded.
@@ -32,7 +33,10 @@ pub(super) fn leave(
     let log = &steward.shared.sink;
     if !in_order {
         // A thread that a disk holds up keeps the group open, and with it what it had in its hands.
-        while steward.group.settle_older(Duration::ZERO).is_some() {}
+        let left: Vec<_> = std::iter::from_fn(|| steward.group.settle_older(Duration::ZERO)).collect();
+        for (waiting, settled) in left {
+            tell_late(&steward.group, &steward.shared, &waiting, settled);
+        }
     }
     if !in_order || cleared.is_err() {
         let text = "an answering thread did not end in time; closing the group lets what waits run";

@@ -298,6 +298,7 @@ fn settle_left_over(group: &Group, shared: &Shared<Log>) {
             |waiting| Waiting { fallback: response, ..waiting }.told(Settled::Delivered),
         );
         shared.sink.notice(&Notice::Gap { failure: Failure::TakenOver, count: 1, detail: &detail });
+        group.in_flight().pay(1);
     }
 }
 
@@ -319,6 +320,18 @@ impl Numbering for Numbers {
 
     fn noted(&self) -> (u64, u64) {
         self.0.in_flight().numbers()
+    }
+
+    fn owe(&self, records: u64) {
+        self.0.in_flight().owe(records);
+    }
+
+    fn pay(&self, records: u64) {
+        self.0.in_flight().pay(records);
+    }
+
+    fn owed(&self) -> u64 {
+        self.0.in_flight().owed()
     }
 }
 

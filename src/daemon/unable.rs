@@ -16,22 +16,28 @@ use crate::notify::{Group, Incoming};
 /// So long at most: whoever starts the next one is not kept waiting by callers that try again and again.
 const LONGEST: Duration = Duration::from_millis(500);
 
-/// Answers everything that waits, as the mode says that was in force last. Of each a record is missing, and the first
-/// guard that stands again says so.
+/// Answers everything that waits, as the mode says that was in force last. Of each a record is owed, and the first guard
+/// that stands again says so.
 pub(super) fn answer_what_waits(group: &Arc<Group>) {
     let mode = group.in_flight().stood_in().unwrap_or(Mode::Audit);
     let response = decide::reaction(Failure::TakenOver, mode, &decide::Settings::default());
-    let mut answered = std::iter::from_fn(|| group.settle_older(Duration::ZERO))
-        .filter(|(_, settled)| *settled == Settled::Delivered)
-        .count();
+    let mut answered = 0;
+    while let Some((_, settled)) = group.settle_older(Duration::ZERO) {
+        count(group, settled, &mut answered);
+    }
     let until = Instant::now() + LONGEST;
     // Where it cannot be set, a predecessor's reader may have left it waiting: then nothing is read.
     while group.set_waiting(false).is_ok() && Instant::now() < until {
         match group.read(response) {
             Ok(Some(Incoming::Exec(exec))) => {
-                answered += usize::from(exec.answer(response, false) == Settled::Delivered);
+                // Before the answer, for we may be killed as well.
+                group.in_flight().owe(1);
+                count(group, exec.answer(response, false), &mut answered);
             }
-            Ok(Some(Incoming::KernelDenied { .. } | Incoming::Overflow)) => {}
+            Ok(Some(gap @ (Incoming::KernelDenied { .. } | Incoming::Overflow))) => {
+                group.in_flight().owe(1);
+                say(&format!("nobody stands to record a gap: {gap:?}"));
+            }
             Ok(None) | Err(_) => break,
         }
     }
@@ -40,9 +46,14 @@ pub(super) fn answer_what_waits(group: &Arc<Group>) {
     if answered == 0 {
         return;
     }
-    let (next, missing) = group.in_flight().numbers();
-    let next = next.max(1);
-    let after = next.saturating_add(u64::try_from(answered).unwrap_or(u64::MAX));
-    group.in_flight().note_numbers(after, if missing == 0 { next } else { missing });
     say(&format!("{answered} that waited were answered {response:?}, without a record: no guard stands"));
+}
+
+/// Counts an answer whose record is owed: of one that nobody waited for it is not.
+fn count(group: &Group, settled: Settled, answered: &mut usize) {
+    if settled == Settled::Delivered {
+        *answered += 1;
+    } else {
+        group.in_flight().pay(1);
+    }
 }

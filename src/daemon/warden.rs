@@ -18,9 +18,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::pipeline::{Pipeline, Shared};
 use super::reader::{self, ReaderControl};
 use super::thread::give_way;
-use crate::event::{Failure, Response};
+use crate::event::{Failure, Response, Settled};
 use crate::identify::Identifier;
-use crate::notify::Group;
+use crate::notify::{Group, Waiting};
 use crate::record::{Log, Notice};
 use crate::supervise::service::Service;
 use crate::sys::clock;
@@ -106,18 +106,21 @@ impl Warden {
     fn settle_late(&self, group: &Group) {
         let late: Vec<_> = std::iter::from_fn(|| group.settle_older(self.deadline)).collect();
         for (waiting, settled) in late {
-            self.shared.counters.fail(Failure::DeadlinePassed);
             if let (Some(thread), Some((device, inode)), Response::Allow) =
                 (waiting.thread, waiting.file, waiting.fallback)
             {
                 // It runs, but an event told of it.
                 self.shared.seen.note(thread, device, inode, clock::boottime());
             }
-            let detail = waiting.told(settled);
-            let told = Notice::Gap { failure: Failure::DeadlinePassed, count: 1, detail: &detail };
-            self.shared.sink.notice(&told);
+            tell_late(group, &self.shared, &waiting, settled);
         }
     }
+}
+
+/// Records an answer that was given in the place of whoever should have.
+pub(super) fn tell_late(group: &Group, shared: &Shared<Log>, waiting: &Waiting, settled: Settled) {
+    reader::gap(shared, Failure::DeadlinePassed, &waiting.told(settled));
+    group.in_flight().pay(1);
 }
 
 /// For how long a thread has not moved although it has something to do.

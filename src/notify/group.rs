@@ -226,23 +226,31 @@ impl Group {
         }))
     }
 
-    /// Answers one event that was read more than `age` ago, with its fallback. Called again until it gives `None`.
+    /// Answers one event that was read more than `age` ago, with its fallback. Called again until it gives `None`. A record
+    /// of it is [owed](InFlight::owe) before the answer: the caller pays it when it has told.
     pub fn settle_older(&self, age: Duration) -> Option<(Waiting, Settled)> {
         let waiting = self.in_flight.claim_older(clock::boottime(), age)?;
+        self.in_flight.owe(1);
         let settled = self.respond(waiting.number, waiting.fallback, false);
         self.in_flight.close(waiting.number);
         Some((waiting, settled))
     }
 
     /// Answers everything that a dead predecessor had read and not answered, and returns what its table knew of each
-    /// that still waited. The kernel matches by number, so every number below `limit` is answered; ENOENT is the rule.
+    /// that still waited. The kernel matches by number, so every number below `limit` is answered; ENOENT is the rule. A
+    /// record of each is [owed](InFlight::owe): the caller pays it when it has told.
     pub fn settle_left_over(&self, response: Response, limit: RawFd) -> Vec<(RawFd, Option<Waiting>)> {
         let known: Vec<Waiting> = self.in_flight.left_over().collect();
+        let count = |waiting: usize| u64::try_from(waiting).unwrap_or(u64::MAX);
+        // Before the answers: whoever kills us in between leaves nobody else who knows of them.
+        self.in_flight.owe(count(known.len()));
         let settled =
             (0..limit).filter(|number| self.respond(*number, response, false) == Settled::Delivered);
-        let settled = settled
+        let settled: Vec<_> = settled
             .map(|number| (number, known.iter().find(|waiting| waiting.number == number).copied()))
             .collect();
+        self.in_flight.owe(count(settled.len().saturating_sub(known.len())));
+        self.in_flight.pay(count(known.len().saturating_sub(settled.len())));
         for waiting in known {
             self.in_flight.close(waiting.number);
         }

@@ -58,8 +58,8 @@ const SLOTS: usize = 4096;
 const WORDS: usize = 4;
 /// The group's own words: features, events read, sender of the last signal, whether a guard has stood and in which mode
 /// and how many have begun since, the mode that somebody set, its end, the number of the next record, the first record that
-/// is missing and not told.
-const ABOUT: usize = 8;
+/// is missing and not told, how many records are missing that have no number.
+const ABOUT: usize = 9;
 /// The words of the table.
 const LENGTH: usize = ABOUT + SLOTS * WORDS;
 const CLAIMED: u64 = 1;
@@ -191,7 +191,7 @@ impl InFlight {
     /// Notes how far the records are numbered: the next number, and the first of those before it that could not be
     /// written while nothing says so (0: none).
     pub fn note_numbers(&self, next: u64, missing: u64) {
-        let Some([_, _, _, _, _, _, number, first]) = self.about() else { return };
+        let Some([_, _, _, _, _, _, number, first, ..]) = self.about() else { return };
         first.store(missing, Ordering::Relaxed);
         number.store(next, Ordering::Release);
     }
@@ -199,8 +199,29 @@ impl InFlight {
     /// What was noted last; zeros where nothing was.
     #[must_use]
     pub fn numbers(&self) -> (u64, u64) {
-        let Some([_, _, _, _, _, _, number, first]) = self.about() else { return (0, 0) };
+        let Some([_, _, _, _, _, _, number, first, ..]) = self.about() else { return (0, 0) };
         (number.load(Ordering::Acquire), first.load(Ordering::Relaxed))
+    }
+
+    /// Notes so many records that are missing, or are if nobody comes to write them: the first log that can be written
+    /// says so. Noted before an answer that nobody may live to record.
+    pub fn owe(&self, records: u64) {
+        if let Some([.., owed]) = self.about() {
+            owed.fetch_add(records, Ordering::AcqRel);
+        }
+    }
+
+    /// So many of those are recorded, or have numbers by now.
+    pub fn pay(&self, records: u64) {
+        let Some([.., owed]) = self.about() else { return };
+        let less = |owed: u64| Some(owed.saturating_sub(records));
+        let _always = owed.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+    }
+
+    /// How many are owed.
+    #[must_use]
+    pub fn owed(&self) -> u64 {
+        self.about().map_or(0, |[.., owed]| owed.load(Ordering::Acquire))
     }
 
     /// How long the oldest event that is not answered has waited at `now` (nanoseconds since boot).

@@ -10,7 +10,7 @@ use super::file::{Appender, Place};
 use super::format::Notice;
 use super::settings::{FileSettings, Sync};
 use super::shared::Shared;
-use super::writer::{Current, Opened};
+use super::writer::{Current, Writer};
 use nix::errno::Errno;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -22,7 +22,7 @@ use std::time::Duration;
 pub(super) struct Keeper {
     file: Option<Kept>,
     /// Tells the writer, where it is not there yet.
-    opening: Option<Receiver<Result<Opened, Errno>>>,
+    opening: Option<Receiver<Result<Writer, Errno>>>,
 }
 
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Keeper {
     /// A keeper of this file, or, without one, of standard error. `opening` tells of a writer that is yet to come.
     pub(super) fn new(
         settings: Option<&FileSettings>,
-        opening: Option<Receiver<Result<Opened, Errno>>>,
+        opening: Option<Receiver<Result<Writer, Errno>>>,
     ) -> Self {
         Self {
             opening,
@@ -73,8 +73,8 @@ impl Keeper {
         let mut longest = TICK;
         loop {
             let wishes = shared.bell.wait(longest);
-            if let Some(Ok(Ok(opened))) = self.opening.as_ref().map(Receiver::try_recv) {
-                shared.arrive(opened);
+            if let Some(Ok(Ok(writer))) = self.opening.as_ref().map(Receiver::try_recv) {
+                shared.arrive(writer);
                 self.opening = None;
             }
             match &mut self.file {

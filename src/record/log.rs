@@ -17,7 +17,7 @@ use super::stderr::NonBlocking;
 use super::syslog::Syslog;
 use super::terminal::Terminal;
 use super::turn::Turn;
-use super::writer::{NotRecorded, Numbering, Opened, SinkState, Writer};
+use super::writer::{NotRecorded, Noted, Numbering, SinkState, Writer};
 use nix::errno::Errno;
 use std::fmt;
 use std::io::IsTerminal;
@@ -120,21 +120,29 @@ impl Log {
         }
         let stderr = NonBlocking::new(stderr);
         let (mut late, mut unopened) = (None, 0);
+        // Nobody notes anything before there is a writer.
+        let noted = numbering.as_deref().map(Noted::of).unwrap_or_default();
         let writer = match (&settings.file, settings.stderr) {
             (Some(_), Stderr::Record) => return Err(RecordError::TwoRecords),
             (None, Stderr::Off | Stderr::Readable) => return Err(RecordError::NoRecord),
-            (None, Stderr::Record) => Turn::new(Writer::to_stderr(stderr)),
+            (None, Stderr::Record) => {
+                let writer = Writer::to_stderr(stderr, noted.owed);
+                if let Some(numbering) = &numbering {
+                    numbering.pay(noted.owed);
+                }
+                Turn::new(writer)
+            }
             (Some(file), wanted) => {
                 if wanted == Stderr::Readable {
                     outlets.push(Box::new(Terminal::new(stderr, colour)));
                 }
                 let failed = |errno| RecordError::File(file.path.clone(), errno as i32);
                 let says = successor.map(|successor| successor.says.to_owned());
-                let opening = open_aside(file, &host, numbering.clone(), says)?;
+                let opening = open_aside(file, &host, noted, says)?;
                 let patience = successor.map_or(Duration::MAX, |successor| successor.patience);
                 match opening.recv_timeout(patience) {
-                    Ok(Ok(Opened { mut writer, behind: _ })) => {
-                        writer.note_in(numbering.clone());
+                    Ok(Ok(mut writer)) => {
+                        writer.note_in(numbering.clone(), noted.owed);
                         Turn::new(writer)
                     }
                     Ok(Err(errno)) if successor.is_none() => return Err(failed(errno)),
@@ -158,6 +166,7 @@ impl Log {
             owed: Mutex::default(),
             unopened: AtomicI32::new(unopened),
             numbering,
+            inherited: noted.owed,
             redact: RwLock::new(Redact::new(&settings.redact)),
             host,
             queue: feeder.as_ref().map(|_| Queue::new(QUEUE)),
@@ -261,17 +270,15 @@ fn takes_over(says: &str) -> Notice<'_> {
 fn open_aside(
     settings: &FileSettings,
     host: &Host,
-    numbering: Option<Arc<dyn Numbering>>,
+    noted: Noted,
     says: Option<String>,
-) -> Result<mpsc::Receiver<Result<Opened, Errno>>, RecordError> {
+) -> Result<mpsc::Receiver<Result<Writer, Errno>>, RecordError> {
     let (tell, opening) = mpsc::channel();
     let (settings, host) = (settings.clone(), host.clone());
     let open = move || {
         loop {
-            let noted = numbering.as_ref().map_or((0, 0), |numbering| numbering.noted());
-            let mut opened = Writer::to_file(&settings, &host, noted)
-                .map(|writer| Opened { writer, behind: noted.0.max(1) });
-            if let (Ok(Opened { writer, .. }), Some(says)) = (&mut opened, &says) {
+            let mut opened = Writer::to_file(&settings, &host, noted);
+            if let (Ok(writer), Some(says)) = (&mut opened, &says) {
                 // What cannot be written is missing like any other record.
                 let _told = writer.notice(&takes_over(says), &host);
             }

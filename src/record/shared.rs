@@ -10,7 +10,7 @@ use super::file::Appender;
 use super::format::{self, Entry, Frame, Host, Notice, Redact};
 use super::journal;
 use super::turn::Turn;
-use super::writer::{Current, NotRecorded, Numbering, Opened, Outcome, SinkState, Writer};
+use super::writer::{Current, NotRecorded, Numbering, Outcome, SinkState, Writer};
 use nix::errno::Errno;
 use std::fs::File;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -28,6 +28,8 @@ pub(super) struct Shared {
     /// What the file could not be opened with, while the writer is yet to come; else 0.
     pub(super) unopened: AtomicI32,
     pub(super) numbering: Option<Arc<dyn Numbering>>,
+    /// What processes before this one owed, and a writer that is yet to come tells of.
+    pub(super) inherited: u64,
     pub(super) redact: RwLock<Redact>,
     pub(super) host: Host,
     /// Towards the other sinks; `None` where there are none.
@@ -79,7 +81,11 @@ impl Shared {
     }
 
     /// Uses the writer. `None`: another thread is stuck with it.
-    fn with_writer<R>(&self, patience: Duration, work: impl FnOnce(&mut Writer) -> R) -> Option<R> {
+    pub(super) fn with_writer<R>(
+        &self,
+        patience: Duration,
+        work: impl FnOnce(&mut Writer) -> R,
+    ) -> Option<R> {
         self.writer.with(patience, |writer| {
             let owed = std::mem::take(&mut *self.owed());
             writer.lose(owed);
@@ -91,14 +97,12 @@ impl Shared {
         })
     }
 
-    /// The writer that was to come is there. It knows of what was lost until its file was opened.
-    pub(super) fn arrive(&self, Opened { mut writer, behind }: Opened) {
+    /// The writer that was to come is there. It does not know of what was lost until then.
+    pub(super) fn arrive(&self, mut writer: Writer) {
         let mut owed = self.owed();
-        if let Some(numbering) = &self.numbering {
-            writer.lose(numbering.noted().0.saturating_sub(behind));
-            *owed = 0;
-        }
-        writer.note_in(self.numbering.clone());
+        let since = std::mem::take(&mut *owed);
+        writer.lose(since);
+        writer.note_in(self.numbering.clone(), self.inherited.saturating_add(since));
         self.unopened.store(0, Ordering::Relaxed);
         self.writer.put(Box::new(writer));
     }
@@ -111,8 +115,8 @@ impl Shared {
         }
     }
 
-    /// Counts what could not be written because the writer hangs. Its number is noted for a successor: a writer that
-    /// hangs for ever tells nobody.
+    /// Counts what could not be written because the writer hangs. It is noted for a successor: a writer that hangs for
+    /// ever tells nobody.
     fn owe(&self) -> NotRecorded {
         let mut owed = self.owed();
         if *owed == 0 {
@@ -120,9 +124,7 @@ impl Shared {
         }
         *owed = owed.saturating_add(1);
         if let Some(numbering) = &self.numbering {
-            let (next, missing) = numbering.noted();
-            let next = next.max(1);
-            numbering.note(next.saturating_add(1), if missing == 0 { next } else { missing });
+            numbering.owe(1);
         }
         NotRecorded { sequence: 0, errno: self.obstacle() as i32 }
     }

@@ -22,6 +22,28 @@ pub trait Numbering: std::fmt::Debug + Send + std::marker::Sync {
     fn note(&self, next: u64, missing: u64);
     /// What was noted last, by a process before this one; zeros where there was none.
     fn noted(&self) -> (u64, u64);
+    /// So many records are missing that have no number: there was no writer to give them one.
+    fn owe(&self, records: u64);
+    /// So many of those have their numbers now, and are noted as missing or told.
+    fn pay(&self, records: u64);
+    /// How many are owed, also by processes before this one.
+    fn owed(&self) -> u64;
+}
+
+/// What was noted before a log was opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Noted {
+    next: u64,
+    /// The first that is missing.
+    first: u64,
+    pub(super) owed: u64,
+}
+
+impl Noted {
+    pub(super) fn of(numbering: &dyn Numbering) -> Self {
+        let (next, first) = numbering.noted();
+        Self { next, first, owed: numbering.owed() }
+    }
 }
 
 /// A record could not be written; its number is used up, and a later notice tells of it.
@@ -91,14 +113,6 @@ pub(super) struct Current {
     pub(super) failing: Option<Errno>,
 }
 
-/// A writer that was just opened.
-#[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) writer: Writer,
-    /// Behind which number it goes on: what was noted when it was opened.
-    pub(super) behind: u64,
-}
-
 /// What became of a line.
 #[derive(Debug)]
 #[must_use]
@@ -117,23 +131,21 @@ impl Writer {
     /// Writes to a file: makes it where it is missing, repairs what a crash left at its end, and goes on with the sequence
     /// where this boot's last record ended, or behind what was noted. Notes nothing itself before it is
     /// [told where](Self::note_in).
-    pub(super) fn to_file(
-        settings: &FileSettings,
-        host: &Host,
-        (noted, first_missing): (u64, u64),
-    ) -> Result<Self, Errno> {
+    pub(super) fn to_file(settings: &FileSettings, host: &Host, noted: Noted) -> Result<Self, Errno> {
         let place = Place::new(&settings.path, settings.keep);
         let file = place.open()?;
         let tail = place.tail()?;
         let last = tail.last.filter(|last| last.boot == host.boot_id());
         let held = last.map_or(0, |last| last.sequence);
-        let mut next = held.saturating_add(1).max(noted);
-        // The last number was noted before its line was written: the file may hold it.
-        let last = noted.saturating_sub(if held >= noted.saturating_sub(1) { 2 } else { 1 });
-        let missing = (first_missing != 0 && first_missing <= last).then(|| Missing {
-            first: first_missing,
+        let mut next = held.saturating_add(1).max(noted.next);
+        let before = noted.next.saturating_sub(1);
+        // The last number was noted before its line was written: the file may hold it. One that holds later ones says
+        // nothing about it.
+        let last = if held == before { before.saturating_sub(1) } else { before };
+        let missing = (noted.first != 0 && noted.first <= last).then(|| Missing {
+            first: noted.first,
             last,
-            count: (last - first_missing).saturating_add(1),
+            count: (last - noted.first).saturating_add(1),
         });
         if let Some(torn) = tail.torn {
             let mut line = Vec::new();
@@ -144,12 +156,17 @@ impl Writer {
         }
         let appender = Appender::new(file);
         let primary = Primary::File { appender, settings: settings.clone(), large_told: false };
-        Ok(Self { missing, ..Self::new(primary, next) })
+        let mut writer = Self { missing, ..Self::new(primary, next) };
+        writer.miss(noted.owed);
+        Ok(writer)
     }
 
-    /// Writes to standard error. There is nothing to go on from: the sequence begins at 1.
-    pub(super) fn to_stderr(stderr: NonBlocking) -> Self {
-        Self::new(Primary::Stderr(stderr), 1)
+    /// Writes to standard error. There is nothing to go on from: the sequence begins at 1. So many records are missing
+    /// before that.
+    pub(super) fn to_stderr(stderr: NonBlocking, owed: u64) -> Self {
+        let mut writer = Self::new(Primary::Stderr(stderr), 1);
+        writer.miss(owed);
+        writer
     }
 
     fn new(primary: Primary, next: u64) -> Self {
@@ -187,19 +204,36 @@ impl Writer {
         if count == 0 {
             return;
         }
+        self.miss(count);
+        self.lost = self.lost.saturating_add(count);
+        self.error = Some(Errno::ETIMEDOUT);
+        self.pay(count);
+    }
+
+    /// Keeps the numbering there from now on. So many that were owed there have their numbers.
+    pub(super) fn note_in(&mut self, numbering: Option<Arc<dyn Numbering>>, owed: u64) {
+        self.numbering = numbering;
+        self.pay(owed);
+    }
+
+    /// Gives so many missing records their numbers.
+    fn miss(&mut self, count: u64) {
+        if count == 0 {
+            return;
+        }
         let first = self.next;
         self.next = self.next.saturating_add(count);
         let before = self.missing.unwrap_or(Missing { first, last: first, count: 0 });
         let last = self.next.saturating_sub(1);
         self.missing = Some(Missing { last, count: before.count.saturating_add(count), ..before });
-        self.lost = self.lost.saturating_add(count);
-        self.error = Some(Errno::ETIMEDOUT);
     }
 
-    /// Keeps the numbering there from now on.
-    pub(super) fn note_in(&mut self, numbering: Option<Arc<dyn Numbering>>) {
-        self.numbering = numbering;
+    /// Notes what is missing, and then that it is not owed any more: whoever kills us in between has it told twice.
+    fn pay(&self, owed: u64) {
         self.note(self.missing.map_or(0, |missing| missing.first));
+        if let Some(numbering) = &self.numbering {
+            numbering.pay(owed);
+        }
     }
 
     /// How many lines were written, and how many lost.

@@ -166,8 +166,12 @@ impl Bed {
     }
 
     pub fn launch(&self, config: &Path, flags: &[&str]) -> Guard {
+        self.launch_by(&mut Command::new(env!("CARGO_BIN_EXE_shmguard")), config, flags)
+    }
+
+    /// The same by a command that becomes the guard.
+    pub fn launch_by(&self, command: &mut Command, config: &Path, flags: &[&str]) -> Guard {
         let stderr = File::create(self.path("stderr")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_shmguard"));
         command
             .env("STATE_DIRECTORY", self.directory.path())
             .arg("run")
@@ -177,7 +181,7 @@ impl Bed {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr);
-        die_with_parent(&mut command);
+        die_with_parent(command);
         Guard { child: command.spawn().unwrap(), directory: self.directory.path().to_path_buf() }
     }
 

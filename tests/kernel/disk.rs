@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use crate::bed::{Bed, Exec, Guard, NOBODY, bed, exec, exec_as, records_in, wait_until};
 use crate::faults::{guard_logging_to, is, sink, verified};
 use crate::helper::crowd;
+use crate::store::Store;
 
 /// The deadline of these guards and a second.
 const BOUND: Duration = Duration::from_secs(3);
@@ -163,12 +164,7 @@ fn a_worker_that_cannot_die_because_its_disk_hangs_is_taken_over_all_the_same() 
     bed(|bed| {
         let program = bed.program("/dev/shm/x");
         let mut disk = Disk::new(bed);
-        let config = bed.configure("mode = \"prevent\"\n", "");
-        let usual = bed.path("events.ndjson");
-        let text = fs::read_to_string(&config).unwrap();
-        let changed = text.replace(usual.to_str().unwrap(), disk.at.join("events.ndjson").to_str().unwrap());
-        fs::write(&config, changed).unwrap();
-        let guard = bed.supervised_with(&config);
+        let guard = bed.supervised_with(&logging_to(bed, &disk.at));
         let worker = guard.worker();
         assert_eq!(exec(&program), Exec::Denied);
         disk.hang();
@@ -183,6 +179,77 @@ fn a_worker_that_cannot_die_because_its_disk_hangs_is_taken_over_all_the_same() 
         wait_until("another worker answers", || guard.worker() != worker);
         assert_whole(&disk.at, &program, &guard);
     });
+}
+
+#[test]
+fn what_is_lost_while_a_disk_hangs_for_a_moment_is_told_though_the_guard_is_killed_at_once() {
+    bed(|bed| {
+        let program = bed.program("/dev/shm/x");
+        let mut disk = Disk::new(bed);
+        let guard = bed.supervised_with(&logging_to(bed, &disk.at));
+        let worker = guard.worker();
+        assert_eq!(exec(&program), Exec::Denied);
+        disk.hang();
+        // Its record hangs, and behind it the next one, which is given up.
+        let first = crowd(1, 1, &program);
+        wait_until("it waits", || first.waiting() > 0);
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(timed(|| exec_as(NOBODY, &program)), Exec::Ran(0));
+        disk.go_on();
+        assert_eq!(first.end(), Exec::Denied);
+        kill(worker, Signal::SIGKILL).unwrap();
+        wait_until("another worker answers", || guard.worker() != worker);
+        assert_eq!(exec(&program), Exec::Denied);
+        assert!(lost(&disk.at) > 0, "nothing told");
+        let (whole, says) = verified(&disk.at);
+        assert!(whole, "{says}");
+    });
+}
+
+#[test]
+fn what_a_guard_answers_at_its_stop_because_its_disk_hangs_is_told_by_the_next_one() {
+    bed(|bed| {
+        let program = bed.program("/dev/shm/x");
+        let mut disk = Disk::new(bed);
+        let config = logging_to(bed, &disk.at);
+        let mut store = Store::new(bed);
+        let mut guard = store.start(bed, &config);
+        disk.hang();
+        let crowd = crowd(8, 1, &program);
+        wait_until("they wait", || crowd.waiting() == 8);
+        guard.signal(Signal::SIGTERM);
+        assert_eq!(crowd.end(), Exec::Denied);
+        let stat = format!("/proc/{}/stat", guard.pid());
+        wait_until("it ends, but for a thread", || fs::read_to_string(&stat).unwrap().contains(") Z "));
+        disk.go_on();
+        guard.wait();
+        let _next = store.start(bed, &config);
+        assert_eq!(exec(&program), Exec::Denied);
+        // And the guard's own last words.
+        assert!(lost(&disk.at) >= 8, "{}", lost(&disk.at));
+        let (whole, says) = verified(&disk.at);
+        assert!(whole, "{says}");
+    });
+}
+
+/// The configuration of a guard in prevention mode that logs there.
+fn logging_to(bed: &Bed, log: &Path) -> PathBuf {
+    let config = bed.configure("mode = \"prevent\"\n", "");
+    let usual = bed.path("events.ndjson");
+    let text = fs::read_to_string(&config).unwrap();
+    let changed = text.replace(usual.to_str().unwrap(), log.join("events.ndjson").to_str().unwrap());
+    fs::write(&config, changed).unwrap();
+    config
+}
+
+/// How many records are told as lost.
+fn lost(log: &Path) -> u64 {
+    let records = records_in(&log.join("events.ndjson"));
+    records
+        .iter()
+        .filter(|record| is(record, "sink-back"))
+        .filter_map(|record| record["shmguard"]["lost"].as_u64())
+        .sum()
 }
 
 /// Runs something, which must not take longer than [`BOUND`].

@@ -37,6 +37,7 @@ mod scope;
 mod service;
 mod steps;
 mod stop;
+mod store;
 mod subjects;
 mod takeover;
 mod unable;

@@ -67,28 +67,65 @@ fn the_sequence_goes_on_after_a_restart_and_begins_anew_after_a_boot() {
     assert_eq!(numbers(&std::fs::read_to_string(path(&settings)).unwrap()), [1, 2, 3, 1]);
 }
 
-/// What a process left that ended with the log moved away and two records unwritten.
+/// What a process left: the next number, the first that is missing, and how many are owed.
 #[derive(Debug)]
-struct Left(Mutex<(u64, u64)>);
+struct Left(Mutex<(u64, u64, u64)>);
+
+impl Left {
+    fn new(next: u64, missing: u64, owed: u64) -> Arc<Self> {
+        Arc::new(Self(Mutex::new((next, missing, owed))))
+    }
+
+    fn all(&self) -> (u64, u64, u64) {
+        *self.0.lock().unwrap()
+    }
+}
 
 impl Numbering for Left {
     fn note(&self, next: u64, missing: u64) {
-        *self.0.lock().unwrap() = (next, missing);
+        let mut left = self.0.lock().unwrap();
+        *left = (next, missing, left.2);
     }
 
     fn noted(&self) -> (u64, u64) {
-        *self.0.lock().unwrap()
+        let (next, missing, _) = self.all();
+        (next, missing)
     }
+
+    fn owe(&self, records: u64) {
+        self.0.lock().unwrap().2 += records;
+    }
+
+    fn pay(&self, records: u64) {
+        self.0.lock().unwrap().2 -= records;
+    }
+
+    fn owed(&self) -> u64 {
+        self.all().2
+    }
+}
+
+/// The numbers that the log names as missing, each with how many of them were lost.
+fn told(settings: &Settings) -> Vec<(u64, u64, u64)> {
+    let text = std::fs::read_to_string(path(settings)).unwrap();
+    let records = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let number = |record: &serde_json::Value, at: &str| record.pointer(at).and_then(|number| number.as_u64());
+    records
+        .filter_map(|record| {
+            let missing = |end: &str| number(&record, &format!("/shmguard/missing/{end}"));
+            Some((missing("first")?, missing("last")?, number(&record, "/shmguard/lost")?))
+        })
+        .collect()
 }
 
 #[test]
 fn a_successor_goes_on_with_the_numbers_and_the_losses_of_a_log_that_was_moved_away() {
     let (_directory, settings) = place();
-    let left = Arc::new(Left(Mutex::new((8, 6))));
+    let left = Left::new(8, 6, 0);
     let numbering: Arc<dyn Numbering> = Arc::<Left>::clone(&left);
     let log = Log::open_after(&settings, samples::host(), numbering, None).expect("the log opens");
     assert_eq!(log.attempt(&Sample::allowed().entry()), Ok(8));
-    assert_eq!(left.noted(), (10, 0));
+    assert_eq!(left.all(), (10, 0, 0));
     let text = std::fs::read_to_string(path(&settings)).unwrap();
     assert_eq!(numbers(&text), [8, 9]);
     let told = Head::parse(text.lines().last().unwrap().as_bytes()).unwrap();
@@ -96,12 +133,71 @@ fn a_successor_goes_on_with_the_numbers_and_the_losses_of_a_log_that_was_moved_a
     drop(log);
     // Killed during a line that is in the file all the same, and during one that is not.
     for (noted, missing) in [((10, 9), None), ((13, 12), Some((12, 12)))] {
-        let left: Arc<dyn Numbering> = Arc::new(Left(Mutex::new(noted)));
+        let left: Arc<dyn Numbering> = Left::new(noted.0, noted.1, 0);
         let log = Log::open_after(&settings, samples::host(), left, None).expect("the log opens");
         assert_eq!(log.attempt(&Sample::allowed().entry()), Ok(noted.0));
         let text = std::fs::read_to_string(path(&settings)).unwrap();
         assert_eq!(Head::parse(text.lines().last().unwrap().as_bytes()).unwrap().missing, missing);
     }
+}
+
+/// The file at a path that was used before holds numbers of another guard: they say nothing of the last one noted.
+#[test]
+fn what_was_lost_in_another_file_is_told_also_in_one_that_holds_later_numbers() {
+    let (_directory, settings) = place();
+    let log = open(&settings);
+    (1..=9).for_each(|number| assert_eq!(log.attempt(&Sample::allowed().entry()), Ok(number)));
+    drop(log);
+    let log = Log::open_after(&settings, samples::host(), Left::new(4, 3, 0), None).expect("the log opens");
+    assert_eq!(log.attempt(&Sample::allowed().entry()), Ok(10));
+    assert_eq!(told(&settings), [(3, 3, 1)]);
+}
+
+#[test]
+fn what_processes_before_owed_is_told_once_and_owed_no_more() {
+    let (_directory, settings) = place();
+    let left = Left::new(4, 3, 2);
+    let numbering: Arc<dyn Numbering> = Arc::<Left>::clone(&left);
+    let log = Log::open_after(&settings, samples::host(), numbering, None).expect("the log opens");
+    assert_eq!(left.all(), (6, 3, 0));
+    assert_eq!(log.attempt(&Sample::allowed().entry()), Ok(6));
+    assert_eq!(told(&settings), [(3, 5, 3)]);
+    assert_eq!(left.all(), (8, 0, 0));
+}
+
+/// Whoever kills the guard then leaves nobody else who knows of it.
+#[test]
+fn what_is_lost_behind_a_write_that_hangs_for_a_moment_is_still_noted_when_that_write_is_done() {
+    let (_directory, settings) = place();
+    let left = Left::new(0, 0, 0);
+    let numbering: Arc<dyn Numbering> = Arc::<Left>::clone(&left);
+    let log = Log::open_after(&settings, samples::host(), numbering, None).expect("the log opens");
+    let (release, hangs) = mpsc::channel::<()>();
+    let (tell, begun) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let log = &log;
+        scope.spawn(move || {
+            let hang = |writer: &mut Writer| {
+                tell.send(()).unwrap();
+                hangs.recv().unwrap();
+                writer.notice(&takes_over("killed"), &samples::host()).result.unwrap()
+            };
+            log.shared.with_writer(Duration::from_secs(20), hang).unwrap();
+        });
+        begun.recv().unwrap();
+        assert!(log.attempt(&Sample::allowed().entry()).is_err());
+        assert_eq!(left.owed(), 1);
+        release.send(()).unwrap();
+    });
+    let killed_here = left.all();
+    let (_elsewhere, other) = place();
+    let moved = path(&other);
+    std::fs::create_dir_all(moved.parent().unwrap()).unwrap();
+    std::fs::copy(path(&settings), moved).unwrap();
+    let left = Left::new(killed_here.0, killed_here.1, killed_here.2);
+    let log = Log::open_after(&other, samples::host(), left, None).expect("the log opens");
+    log.attempt(&Sample::allowed().entry()).unwrap();
+    assert_eq!(told(&other).iter().map(|(_, _, lost)| lost).sum::<u64>(), 1, "{killed_here:?}");
 }
 
 /// What cannot be recorded while the file is being opened is told, every time, also what comes in the very moment.
@@ -110,7 +206,7 @@ fn what_is_lost_until_the_file_can_be_opened_is_told_to_the_last_record() {
     let (_directory, settings) = place();
     let directory = path(&settings).parent().unwrap();
     std::fs::write(directory, "in the way").unwrap();
-    let numbering = Arc::new(Left(Mutex::new((0, 0))));
+    let numbering = Left::new(0, 0, 0);
     let successor = Successor { says: "killed", patience: Duration::from_secs(5) };
     let log = Log::open_after(&settings, samples::host(), numbering, Some(successor)).expect("it stands");
     let lost = || (0..1000).filter(|_| log.attempt(&Sample::allowed().entry()).is_err()).count();
@@ -121,13 +217,7 @@ fn what_is_lost_until_the_file_can_be_opened_is_told_to_the_last_record() {
         all += more;
         more == 0
     });
-    let text = std::fs::read_to_string(path(&settings)).unwrap();
-    let told: u64 = text
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .filter(|record| record["event"]["action"] == "sink-back")
-        .map(|record| record["shmguard"]["lost"].as_u64().unwrap())
-        .sum();
+    let told: u64 = told(&settings).iter().map(|(_, _, lost)| lost).sum();
     assert_eq!(told, u64::try_from(all).unwrap());
 }
 
