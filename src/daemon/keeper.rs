@@ -258,6 +258,11 @@ impl Keeper {
         self.take_changes(result);
     }
 
+    /// Whether there are other mount namespaces to be looked for, now and then.
+    pub fn looks_around(&self) -> bool {
+        self.config.watch.containers
+    }
+
     /// Looks for the watched directories in other mount namespaces.
     pub fn look_around(&mut self) {
         let result = self.marks.look_around(put_in_force(&self.shared));

@@ -23,6 +23,10 @@ use crate::watch::monitor::Monitor;
 /// not to be woken more often than that needs.
 const HEARTBEAT: Duration = Duration::from_millis(900);
 
+/// The same where nobody looks there and no parent is to be missed: what is left is the end of a mode that was set for a
+/// while, which may come so much late.
+const REST: Duration = Duration::from_secs(3);
+
 /// The main thread's tools.
 pub(super) struct Steward {
     pub(super) keeper: Arc<Mutex<Keeper>>,
@@ -75,7 +79,9 @@ impl Steward {
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.monitor.fd(), self.monitor.events()),
         ];
-        let timeout = PollTimeout::try_from(HEARTBEAT).unwrap_or(PollTimeout::NONE);
+        let rest =
+            if self.supervised.is_some() || keep(&self.keeper).looks_around() { HEARTBEAT } else { REST };
+        let timeout = PollTimeout::try_from(rest).unwrap_or(PollTimeout::NONE);
         match poll(&mut fds, timeout) {
             Ok(_) => Ok(fds.last().and_then(PollFd::any).unwrap_or(false)),
             Err(Errno::EINTR) => Ok(false),
