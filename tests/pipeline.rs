@@ -110,7 +110,7 @@ fn an_exception_for_a_file_that_came_lately_waits_for_the_name_by_which_it_was_c
         };
         let _memory = bench.pipeline.complete(job, Duration::from_secs(5));
         assert_eq!(bench.answers(), [answer]);
-        assert!(bench.seen().contains(&Seen::Fetched(Groups::ARGUMENTS)));
+        assert!(bench.seen().contains(&Seen::Fetched(Groups::ARGUMENTS | Groups::DIRECTORY)));
     }
 }
 

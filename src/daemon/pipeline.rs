@@ -231,7 +231,8 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         let decision = match self.confirmed(&mut job, decision) {
             Some(decision) => decision,
             None => {
-                self.identify.fetch(Groups::ARGUMENTS, job.duty.as_fd(), &mut job.attempt, deadline);
+                let called = Groups::ARGUMENTS | Groups::DIRECTORY;
+                self.identify.fetch(called, job.duty.as_fd(), &mut job.attempt, deadline);
                 self.confirmed(&mut job, decision).unwrap_or_else(|| undecided(&job.live))
             }
         };

@@ -2,43 +2,62 @@
 //!
 //! The kernel tells where a file lies now. Whoever renames it, or a directory above it, between the start of an exec
 //! and our look could aim an exception at it. A rename changes the ctime of what it moves, so what was not changed
-//! lately has lain there; what was, counts only where the caller itself called it by that name. Judges nothing;
-//! called by [`confirm`](super::Identifier::confirm).
+//! lately has lain there; what was, counts only where the caller itself called it by that name. Only what our own mount
+//! namespace shows is looked at. Judges nothing; called by [`confirm`](super::Identifier::confirm).
 
 use std::time::Duration;
 
+use super::Standing;
 use super::object::at;
-use crate::event::{Arguments, Object};
+use crate::event::{Attempt, Fact};
 use crate::sys::clock;
 use crate::sys::statx::Stat;
 
 /// Longer than any exec waits for us, unless a longer `answer_deadline` lets it.
 const LATELY: Duration = Duration::from_secs(3);
 
-/// Whether neither the file was changed lately nor a directory above it moved, up to the root of its filesystem. `false`
-/// where that cannot be seen: in a mount namespace that is not ours, or with the clock set back.
-pub(super) fn is_long_ago(stat: &Stat, object: &Object) -> bool {
-    let now = clock::realtime();
-    let old = |stat: &Stat| {
-        let (seconds, nanoseconds) = stat.changed;
-        let changed = u64::try_from(seconds).ok().map(|seconds| Duration::new(seconds, nanoseconds));
-        changed
-            .and_then(|changed| Duration::from_nanos(now).checked_sub(changed))
-            .is_some_and(|age| age > LATELY)
+/// What is to be thought of the place of this file, which stands there. Never [`Standing::Gone`] before the arguments were
+/// asked for.
+pub(super) fn standing(stat: &Stat, attempt: &Attempt) -> Standing {
+    let (object, subject) = (&attempt.object, &attempt.subject);
+    let Some(inner) = object.inner.known() else { return Standing::Gone };
+    let is_it = |there: Stat| (there.device, there.inode) == (stat.device, stat.inode);
+    let here = object.names.iter().find(|name| name.ends_with(inner) && at(name).is_ok_and(is_it));
+    let Some(here) = here else { return Standing::There };
+    let moved = above(here, inner).any(|directory| at(directory).is_ok_and(|stat| was_moved_lately(&stat)));
+    if !moved && !was_changed_lately(stat) {
+        return Standing::There;
+    }
+    let typed = match &subject.arguments {
+        Fact::Known(arguments) => arguments.typed.as_slice(),
+        Fact::Unread => return Standing::Lately,
+        Fact::Absent | Fact::Unknown(_) => return Standing::Gone,
     };
-    let Some(inner) = object.inner.known().filter(|_| old(stat)) else { return false };
-    object.names.iter().any(|name| {
-        name.ends_with(inner)
-            && at(name).is_ok_and(|there| (there.device, there.inode) == (stat.device, stat.inode))
-            && above(name, inner)
-                .all(|directory| at(directory).is_ok_and(|stat| old(&stat) || has_new_entry(&stat)))
-    })
+    let is_named = |called: &[u8]| object.names.iter().any(|name| name == called);
+    let called_so = match (typed, &subject.directory) {
+        ([b'/', ..], _) => is_named(typed),
+        (_, Fact::Unread) => return Standing::Lately,
+        // Where the caller works may have been moved as well.
+        ([_, ..], Fact::Known(directory)) if !moved => {
+            is_named(&[directory, &b"/"[..], typed.strip_prefix(b"./").unwrap_or(typed)].concat())
+        }
+        (_, Fact::Known(_) | Fact::Absent | Fact::Unknown(_)) => false,
+    };
+    if called_so { Standing::There } else { Standing::Gone }
 }
 
-/// Whether the last change of this directory was one of its entries, and not its own place: that changes both times to
-/// the same, a rename of it only the one.
-fn has_new_entry(stat: &Stat) -> bool {
-    stat.changed == stat.modified
+/// Within the last seconds, or with the clock set back since.
+fn was_changed_lately(stat: &Stat) -> bool {
+    let (seconds, nanoseconds) = stat.changed;
+    let changed = u64::try_from(seconds).ok().map(|seconds| Duration::new(seconds, nanoseconds));
+    let age = changed.and_then(|changed| Duration::from_nanos(clock::realtime()).checked_sub(changed));
+    age.is_none_or(|age| age <= LATELY)
+}
+
+/// The last change of this directory was not one of its entries: that changes both times to the same, a rename of it
+/// only the one.
+fn was_moved_lately(stat: &Stat) -> bool {
+    was_changed_lately(stat) && stat.changed != stat.modified
 }
 
 /// The directories of `name` below the root of its filesystem, the outermost first.
@@ -48,38 +67,52 @@ fn above<'n>(name: &'n [u8], inner: &[u8]) -> impl Iterator<Item = &'n [u8]> {
     slashes.filter(move |place| *place > root).filter_map(|place| name.get(..place))
 }
 
-/// Whether the caller gave exec one of the file's names: its own thread then executes what an exception names.
-pub(super) fn is_called_so(arguments: &Arguments, object: &Object) -> bool {
-    object.names.iter().any(|name| name == arguments.typed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Fact, Texts};
+    use crate::event::{Arguments, Texts};
+
+    /// A file in a directory of ours, and what is thought of it.
+    fn seen(path: &str, typed: Option<&str>, directory: Fact<Vec<u8>>) -> Standing {
+        let mut attempt = Attempt::default();
+        attempt.object.inner = Fact::Known(path.into());
+        attempt.object.names = Texts::from_iter([path]);
+        attempt.subject.directory = directory;
+        if let Some(typed) = typed {
+            let typed = typed.as_bytes().to_vec();
+            attempt.subject.arguments = Fact::Known(Arguments { typed, ..Arguments::default() });
+        }
+        standing(&at(path.as_bytes()).unwrap(), &attempt)
+    }
 
     #[test]
-    fn what_has_just_come_is_told_from_what_has_lain_there() {
+    fn what_has_just_come_counts_by_the_name_by_which_it_is_called() {
+        assert_eq!(seen("/usr/bin/env", None, Fact::Unread), Standing::There);
         let program = std::env::current_exe().unwrap().canonicalize().unwrap();
-        let new = tempfile::NamedTempFile::new_in(program.parent().unwrap()).unwrap();
-        let object = |name: &str| Object {
-            inner: Fact::Known(name.into()),
-            names: Texts::from_iter([name]),
-            ..Object::default()
-        };
-        let long_ago = |name: &str, of: &str| is_long_ago(&at(of.as_bytes()).unwrap(), &object(name));
-        assert!(long_ago("/usr/bin/env", "/usr/bin/env"));
-        assert!(!long_ago("/usr/bin/env", "/usr/bin/id"));
-        let new = new.path().to_str().unwrap();
-        assert!(!long_ago(new, new));
-        let directory = tempfile::tempdir().unwrap();
-        let at = || at(directory.path().to_str().unwrap().as_bytes()).unwrap();
-        std::fs::write(directory.path().join("entry"), "").unwrap();
-        assert!(has_new_entry(&at()));
+        let directory = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
+        let at_work = || Fact::Known(directory.path().to_str().unwrap().into());
+        let path = directory.path().join("x");
+        std::fs::write(&path, "").unwrap();
+        let path = path.to_str().unwrap();
+        assert_eq!(seen(path, None, Fact::Unread), Standing::Lately);
+        assert_eq!(seen(path, Some(path), Fact::Unread), Standing::There);
+        assert_eq!(seen(path, Some("/run/evil/x"), at_work()), Standing::Gone);
+        assert_eq!(seen(path, Some("./x"), Fact::Unread), Standing::Lately);
+        for (typed, expected) in [
+            ("./x", Standing::There),
+            ("x", Standing::There),
+            ("y", Standing::Gone),
+            ("", Standing::Gone),
+            ("/proc/self/fd/3", Standing::Gone),
+        ] {
+            assert_eq!(seen(path, Some(typed), at_work()), expected, "{typed}");
+        }
+        // The directory was moved there, and its caller with it.
         std::thread::sleep(Duration::from_millis(20));
         std::fs::rename(directory.path(), directory.path().with_extension("moved")).unwrap();
         std::fs::rename(directory.path().with_extension("moved"), directory.path()).unwrap();
-        assert!(!has_new_entry(&at()));
+        assert_eq!(seen(path, Some("./x"), at_work()), Standing::Gone);
+        assert_eq!(seen(path, Some(path), at_work()), Standing::There);
     }
 
     #[test]

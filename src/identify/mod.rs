@@ -86,8 +86,8 @@ pub struct Features {
 pub enum Standing {
     /// It is there, and was when the exec began.
     There,
-    /// It is there, but may have come since the exec began: by which name the caller called it (the group ARGUMENTS)
-    /// decides that.
+    /// It is there, but may have come since the exec began: by which name the caller called it (the groups ARGUMENTS and
+    /// DIRECTORY) decides that.
     Lately,
     /// It is not, or cannot be seen to be there.
     Gone,
@@ -213,12 +213,10 @@ impl Identifier {
         let Some(stat) = self.steady(LOOKS, thread, file, object) else { return Standing::Gone };
         let stands = object.deleted == Fact::Known(true)
             || self.files.stands(&stat, facts.device, inner, object.names.iter());
-        match &subject.arguments {
-            _ if !stands => Standing::Gone,
-            _ if !attempt.awaits_exec() || arrival::is_long_ago(&stat, object) => Standing::There,
-            Fact::Unread => Standing::Lately,
-            Fact::Known(arguments) if arrival::is_called_so(arguments, object) => Standing::There,
-            Fact::Known(_) | Fact::Absent | Fact::Unknown(_) => Standing::Gone,
+        match stands {
+            false => Standing::Gone,
+            true if attempt.awaits_exec() => arrival::standing(&stat, attempt),
+            true => Standing::There,
         }
     }
 

@@ -448,7 +448,7 @@ mod confirm {
             // It was there, and is no more.
             assert_eq!(identifier.confirm(file.as_fd(), &attempt), Standing::Gone);
             let attempt = named(&mut identifier, &file, dir);
-            assert_eq!(identifier.confirm(file.as_fd(), &attempt), Standing::Lately);
+            assert_eq!(identifier.confirm(file.as_fd(), &attempt), Standing::There);
         });
     }
 
