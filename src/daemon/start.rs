@@ -6,8 +6,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nix::sys::resource::{Resource, getrlimit};
-
 use super::control;
 use super::counters::Counters;
 use super::error::{StartError, say, system};
@@ -291,7 +289,7 @@ fn settle_left_over(group: &Group, shared: &Shared<Log>) {
     let live = shared.current.get();
     let response = decide::reaction(Failure::TakenOver, live.mode, &live.settings);
     shared.counters.take_overs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    for (number, waiting) in group.settle_left_over(response, descriptor_limit()) {
+    for (number, waiting) in group.settle_left_over(response) {
         shared.counters.fail(Failure::TakenOver);
         let detail = waiting.map_or_else(
             || format!("event {number}, of which nothing is known, answered {response:?}"),
@@ -300,13 +298,6 @@ fn settle_left_over(group: &Group, shared: &Shared<Log>) {
         shared.sink.notice(&Notice::Gap { failure: Failure::TakenOver, count: 1, detail: &detail });
         group.in_flight().pay(1);
     }
-}
-
-/// The numbers that an event's descriptor can have had in our predecessor, which had our limits.
-pub(super) fn descriptor_limit() -> i32 {
-    const MOST: u64 = 1 << 20;
-    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(MOST, |(soft, _)| soft.min(MOST));
-    i32::try_from(limit).unwrap_or(i32::MAX)
 }
 
 /// The log's numbering, in the table that a successor of ours inherits.

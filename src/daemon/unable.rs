@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::say;
-use super::start::descriptor_limit;
 use crate::decide;
 use crate::event::{Failure, Mode, Settled};
 use crate::notify::{Group, Incoming};
@@ -42,7 +41,7 @@ pub(super) fn answer_what_waits(group: &Arc<Group>) {
         }
     }
     // Last, for it takes longest: every number that a predecessor can have had is tried.
-    answered += group.settle_left_over(response, descriptor_limit()).len();
+    answered += group.settle_left_over(response).len();
     if answered == 0 {
         return;
     }

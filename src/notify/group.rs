@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit};
 
 use super::{InFlight, PendingExec, Waiting};
 use crate::event::{Response, Settled};
@@ -237,15 +238,16 @@ impl Group {
     }
 
     /// Answers everything that a dead predecessor had read and not answered, and returns what its table knew of each
-    /// that still waited. The kernel matches by number, so every number below `limit` is answered; ENOENT is the rule. A
-    /// record of each is [owed](InFlight::owe): the caller pays it when it has told.
-    pub fn settle_left_over(&self, response: Response, limit: RawFd) -> Vec<(RawFd, Option<Waiting>)> {
+    /// that still waited. The kernel matches by number, so every number is answered that a descriptor can have under our
+    /// limits, which were the predecessor's; ENOENT is the rule. A record of each is [owed](InFlight::owe): the caller pays
+    /// it when it has told.
+    pub fn settle_left_over(&self, response: Response) -> Vec<(RawFd, Option<Waiting>)> {
         let known: Vec<Waiting> = self.in_flight.left_over().collect();
         let count = |waiting: usize| u64::try_from(waiting).unwrap_or(u64::MAX);
         // Before the answers: whoever kills us in between leaves nobody else who knows of them.
         self.in_flight.owe(count(known.len()));
-        let settled =
-            (0..limit).filter(|number| self.respond(*number, response, false) == Settled::Delivered);
+        let settled = (0..most_descriptors())
+            .filter(|number| self.respond(*number, response, false) == Settled::Delivered);
         let settled: Vec<_> = settled
             .map(|number| (number, known.iter().find(|waiting| waiting.number == number).copied()))
             .collect();
@@ -283,6 +285,13 @@ impl Group {
             Err(error) => Settled::Refused(error.raw_os_error().unwrap_or(0)),
         }
     }
+}
+
+/// No descriptor of ours has this number or a higher one.
+fn most_descriptors() -> RawFd {
+    const MOST: u64 = 1 << 20;
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(MOST, |(soft, _)| soft.min(MOST));
+    RawFd::try_from(limit).unwrap_or(RawFd::MAX)
 }
 
 impl AsFd for Group {
