@@ -26,6 +26,7 @@ pub(super) struct Pace {
     first: bool,
     looked: u64,
     calm: u32,
+    needs_capability: bool,
 }
 
 /// How long a look at the load is believed.
@@ -38,22 +39,21 @@ const CROWD: u64 = 2;
 const CALM_LOOKS: u32 = 25;
 
 impl Pace {
-    /// Tries what the thread may be, before it gives up CAP_SYS_NICE, and tells it for `status`.
+    /// Tries what the thread may be, before it gives up CAP_SYS_NICE, and tells it for `status`. Where the limit that it
+    /// changes its class by cannot be raised, it [needs](Self::needs_capability) the capability for that.
     pub(super) fn new() -> (Self, Scheduling) {
-        let fixed = Self { load: None, cpus: 0, first: true, looked: 0, calm: 0 };
+        let fixed = Self { load: None, cpus: 0, first: true, looked: 0, calm: 0, needs_capability: false };
         let refused = match scheduling::fifo() {
-            Ok(()) => match (scheduling::keep_fifo(), File::open("/proc/loadavg")) {
-                (Ok(()), Ok(load)) => {
+            Ok(()) => match File::open("/proc/loadavg") {
+                Ok(load) => {
                     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
                     let cpus = u64::try_from(cpus).unwrap_or(u64::MAX);
+                    let needs_capability = scheduling::keep_fifo().is_err();
                     let told =
                         in_force("SCHED_FIFO 1 while more than two tasks for each CPU want to run", None);
-                    return (Self { load: Some(load), cpus, ..fixed }, told);
+                    return (Self { load: Some(load), cpus, needs_capability, ..fixed }, told);
                 }
-                (Err(error), _) => {
-                    return (fixed, in_force("SCHED_FIFO 1", Some(format!("RLIMIT_RTPRIO: {error}"))));
-                }
-                (_, Err(error)) => {
+                Err(error) => {
                     return (fixed, in_force("SCHED_FIFO 1", Some(format!("/proc/loadavg: {error}"))));
                 }
             },
@@ -64,6 +64,11 @@ impl Pace {
             Err(error) => in_force("default", Some(format!("{refused}; nice -20: {error}"))),
         };
         (fixed, told)
+    }
+
+    /// Whether only CAP_SYS_NICE lets the thread change its class again.
+    pub(super) fn needs_capability(&self) -> bool {
+        self.needs_capability
     }
 
     /// Looks at the load, if the last look is old, and changes the class where it should be another. `now` in
@@ -120,8 +125,14 @@ mod tests {
     fn a_load_is_believed_for_a_while_and_a_calm_one_only_when_it_lasts() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"0.00 0.00 0.00 5/80 1\n").unwrap();
-        let mut pace =
-            Pace { load: Some(file.try_clone().unwrap()), cpus: 2, first: true, looked: 0, calm: 0 };
+        let mut pace = Pace {
+            load: Some(file.try_clone().unwrap()),
+            cpus: 2,
+            first: true,
+            looked: 0,
+            calm: 0,
+            needs_capability: false,
+        };
         let step = u64::try_from(LOOK_EVERY.as_nanos()).unwrap();
         pace.adapt(step);
         assert_eq!((pace.first, pace.calm), (true, 0));

@@ -53,7 +53,12 @@ impl Seat {
         let thread = spawn(name, move || {
             let (pace, scheduling) = Pace::new();
             // The receiver waits for this one message.
-            let confined = privileges::give_up()
+            let given_up = if pace.needs_capability() {
+                privileges::give_up_but_priority()
+            } else {
+                privileges::give_up()
+            };
+            let confined = given_up
                 .and_then(|()| privileges::confine_guard())
                 .and_then(|()| privileges::confine_answering());
             let _told = tell.send(confined.map(|()| scheduling));

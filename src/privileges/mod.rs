@@ -65,9 +65,22 @@ pub fn hide_memory() -> Result<(), PrivilegeError> {
 /// # Errors
 /// A step failed; the guard must not go on with more than it says.
 pub fn give_up() -> Result<(), PrivilegeError> {
+    give_up_but(None)
+}
+
+/// The same for a thread that goes on changing its scheduling class: it keeps CAP_SYS_NICE.
+///
+/// # Errors
+/// As [`give_up`].
+pub fn give_up_but_priority() -> Result<(), PrivilegeError> {
+    give_up_but(Some(Capability::CAP_SYS_NICE))
+}
+
+fn give_up_but(one: Option<Capability>) -> Result<(), PrivilegeError> {
     nix::sys::prctl::set_no_new_privs().map_err(PrivilegeError::NoNewPrivileges)?;
     let permitted = read(CapSet::Permitted)?;
-    let kept: CapsHashSet = KEPT.into_iter().filter(|capability| permitted.contains(capability)).collect();
+    let kept: CapsHashSet =
+        KEPT.into_iter().chain(one).filter(|capability| permitted.contains(capability)).collect();
     let failed = |error: caps::errors::CapsError| PrivilegeError::Failed(error.to_string());
     caps::clear(None, CapSet::Ambient).map_err(failed)?;
     caps::set(None, CapSet::Effective, &kept).map_err(failed)?;
