@@ -239,7 +239,9 @@ fn a_namespace_in_which_nobody_is_until_something_is_executed_there() {
         let furnish = format!("mount -t tmpfs none /dev/shm && cp /bin/true /dev/shm/{token}");
         let mut unshare = Command::new("unshare");
         unshare.args(["--mount=/run/namespace", "sh", "-c", &furnish]);
-        assert_eq!(crate::bed::end_of(&mut unshare), Exec::Ran(0));
+        // Linux 6.18 numbers namespaces for each CPU apart, and refuses the bind of one whose number is not above our own.
+        let made = (0..100).any(|_| crate::bed::end_of(&mut unshare) == Exec::Ran(0));
+        assert!(made, "no namespace can be kept");
         let enter = || {
             let mut nsenter = Command::new("nsenter");
             crate::bed::end_of(nsenter.args(["--mount=/run/namespace", &format!("/dev/shm/{token}")]))
