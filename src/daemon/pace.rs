@@ -8,19 +8,11 @@
 //! until that slice has ended (measured: 4 ms, and not 0.1). So the class is SCHED_FIFO while more than two tasks for
 //! each CPU want to run, and the usual one otherwise.
 //!
-//! While there are idle CPUs the reader also lingers a moment after an answer before it goes to sleep: where execs follow
-//! upon each other, waking it on a CPU that sleeps took more time than the lingering takes, and no less of the CPU's
-//! (measured: a denied exec 46 us instead of 75, its CPU 45 us either way).
-//!
 //! Called by the reader alone, for its own thread.
 
 use std::fs::File;
-use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
-use std::time::{Duration, Instant};
-
-use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::time::TimeSpec;
+use std::time::Duration;
 
 use crate::control::status::Scheduling;
 use crate::sys::scheduling;
@@ -32,15 +24,10 @@ pub(super) struct Pace {
     load: Option<File>,
     cpus: u64,
     first: bool,
-    /// There were idle CPUs at the last look.
-    idle: bool,
     looked: u64,
     calm: u32,
     needs_capability: bool,
 }
-
-/// How long the reader lingers.
-const LINGER: Duration = Duration::from_micros(30);
 
 /// How long a look at the load is believed.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -55,15 +42,7 @@ impl Pace {
     /// Tries what the thread may be, before it gives up CAP_SYS_NICE, and tells it for `status`. Where the limit that it
     /// changes its class by cannot be raised, it [needs](Self::needs_capability) the capability for that.
     pub(super) fn new() -> (Self, Scheduling) {
-        let fixed = Self {
-            load: None,
-            cpus: 0,
-            first: true,
-            idle: false,
-            looked: 0,
-            calm: 0,
-            needs_capability: false,
-        };
+        let fixed = Self { load: None, cpus: 0, first: true, looked: 0, calm: 0, needs_capability: false };
         let refused = match scheduling::fifo() {
             Ok(()) => match File::open("/proc/loadavg") {
                 Ok(load) => {
@@ -92,17 +71,6 @@ impl Pace {
         self.needs_capability
     }
 
-    /// Waits a moment for the next event without going to sleep, where that takes nothing from anybody.
-    pub(super) fn linger(&self, group: BorrowedFd<'_>) {
-        if self.first || !self.idle {
-            return;
-        }
-        let begun = Instant::now();
-        let mut fds = [PollFd::new(group, PollFlags::POLLIN)];
-        // Not poll(2), so that the system calls of an answer can be counted.
-        while ppoll(&mut fds, Some(TimeSpec::new(0, 0)), None) == Ok(0) && begun.elapsed() < LINGER {}
-    }
-
     /// Looks at the load, if the last look is old, and changes the class where it should be another. `now` in
     /// nanoseconds since boot.
     pub(super) fn adapt(&mut self, now: u64) {
@@ -114,9 +82,10 @@ impl Pace {
         let mut text = [0; 64];
         let length = load.read_at(&mut text, 0).unwrap_or(0);
         // A load that can't be read is taken for a high one.
-        let wanting = text.get(..length).and_then(running);
-        let short = wanting.is_none_or(|running| running > self.cpus.saturating_mul(CROWD));
-        self.idle = wanting.is_some_and(|running| running <= self.cpus) && self.cpus > 1;
+        let short = text
+            .get(..length)
+            .and_then(running)
+            .is_none_or(|running| running > self.cpus.saturating_mul(CROWD));
         self.calm = if short { 0 } else { self.calm.saturating_add(1) };
         let first = short || self.first && self.calm < CALM_LOOKS;
         if first != self.first {
@@ -160,14 +129,13 @@ mod tests {
             load: Some(file.try_clone().unwrap()),
             cpus: 2,
             first: true,
-            idle: false,
             looked: 0,
             calm: 0,
             needs_capability: false,
         };
         let step = u64::try_from(LOOK_EVERY.as_nanos()).unwrap();
         pace.adapt(step);
-        assert_eq!((pace.first, pace.calm, pace.idle), (true, 0, false));
+        assert_eq!((pace.first, pace.calm), (true, 0));
         file.write_all_at(b"0.00 0.00 0.00 4/80 1\n", 0).unwrap();
         pace.adapt(step + 1);
         assert_eq!(pace.calm, 0, "it was looked again at once");
@@ -177,9 +145,5 @@ mod tests {
         }
         pace.adapt(1000 * step);
         assert!(!pace.first);
-        assert!(!pace.idle, "four tasks want two CPUs");
-        file.write_all_at(b"0.00 0.00 0.00 2/80 1\n", 0).unwrap();
-        pace.adapt(1001 * step);
-        assert!(pace.idle);
     }
 }

@@ -122,7 +122,6 @@ pub(super) fn read_events<I: Identify, S: Sink>(
         group.set_waiting(false)?;
     }
     loop {
-        pace.linger(group.as_fd());
         let Some(incoming) = group.read(fallback(&shared.current.get()))? else {
             if control.is_to_stop() {
                 return Ok(());

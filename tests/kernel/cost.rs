@@ -81,11 +81,7 @@ impl Documented {
         for attempt in attempts {
             for (call, count) in attempt {
                 let listed = documented.get(call).copied().unwrap_or(0);
-                let more = match self.seldom.contains(call) {
-                    // As often as it fits into its moment.
-                    true if call == "ppoll" => u64::from(u32::MAX),
-                    is_seldom => u64::from(is_seldom),
-                };
+                let more = u64::from(self.seldom.contains(call));
                 assert!(
                     *count <= listed + more,
                     "{what}: {count} x {call}, documented: {listed}\n{attempt:?}"
