@@ -24,7 +24,9 @@ pub(super) fn standing(stat: &Stat, attempt: &Attempt) -> Standing {
     let is_it = |there: Stat| (there.device, there.inode) == (stat.device, stat.inode);
     let here = object.names.iter().find(|name| name.ends_with(inner) && at(name).is_ok_and(is_it));
     let Some(here) = here else { return Standing::There };
-    let moved = above(here, inner).any(|directory| at(directory).is_ok_and(|stat| was_moved_lately(&stat)));
+    // One that cannot be looked at may have been.
+    let moved =
+        above(here, inner).any(|directory| at(directory).ok().is_none_or(|stat| was_moved_lately(&stat)));
     if !moved && !was_changed_lately(stat) {
         return Standing::There;
     }
