@@ -17,7 +17,7 @@ use crate::fuse::Fuse;
 use crate::helper::stuck;
 
 /// The deadline of these guards, with room for a busy machine.
-const BOUND: Duration = Duration::from_secs(3);
+pub const BOUND: Duration = Duration::from_secs(3);
 
 #[test]
 fn arguments_in_a_file_that_never_comes_delay_their_own_answer_up_to_the_deadline_and_no_other() {
@@ -153,8 +153,9 @@ fn assert_others_are_answered(program: &Path) {
     assert_eq!(timed(|| exec(program)), Exec::Denied);
 }
 
+/// Runs something, which must not take longer than [`BOUND`].
 #[track_caller]
-fn timed(run: impl FnOnce() -> Exec) -> Exec {
+pub fn timed(run: impl FnOnce() -> Exec) -> Exec {
     let begun = Instant::now();
     let end = run();
     assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());

@@ -11,12 +11,12 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::bed::{Bed, Exec, Guard, NOBODY, bed, exec, exec_as, records_in, wait_until};
-use crate::faults::{guard_logging_to, is, sink, verified};
+use crate::deadlines::{BOUND, timed};
+use crate::faults::{guard_logging_to, is, logging_to, sink, verified};
 use crate::helper::crowd;
 use crate::store::Store;
 
-/// The deadline of these guards and a second.
-const BOUND: Duration = Duration::from_secs(3);
+const PREVENT: &str = "mode = \"prevent\"\n";
 
 /// An ext4 of its own that can be frozen (ioctl_fsfreeze in VFS(7)): writes to it then wait, also in killed processes.
 struct Disk {
@@ -111,7 +111,7 @@ fn a_reader_that_a_hung_disk_holds_up_is_relieved_and_goes_on_afterwards() {
     bed(|bed| {
         let program = bed.program("/dev/shm/x");
         let mut disk = Disk::new(bed);
-        let guard = guard_logging_to(bed, &disk.at, "mode = \"prevent\"\n");
+        let guard = guard_logging_to(bed, &disk.at, PREVENT);
         disk.hang();
         // What no rule matches is recorded by the reader itself.
         for _ in 0..5 {
@@ -135,7 +135,7 @@ fn a_guard_that_is_told_to_stop_while_its_disk_hangs_holds_up_nobody() {
     bed(|bed| {
         let program = bed.program("/dev/shm/x");
         let mut disk = Disk::new(bed);
-        let guard = guard_logging_to(bed, &disk.at, "mode = \"prevent\"\n");
+        let guard = guard_logging_to(bed, &disk.at, PREVENT);
         disk.hang();
         // On a busy machine they may have their answer before anybody looks at them.
         let storm = (0..5).find_map(|_| {
@@ -164,7 +164,7 @@ fn a_worker_that_cannot_die_because_its_disk_hangs_is_taken_over_all_the_same() 
     bed(|bed| {
         let program = bed.program("/dev/shm/x");
         let mut disk = Disk::new(bed);
-        let guard = bed.supervised_with(&logging_to(bed, &disk.at));
+        let guard = bed.supervised_with(&logging_to(bed, &disk.at, PREVENT));
         let worker = guard.worker();
         assert_eq!(exec(&program), Exec::Denied);
         disk.hang();
@@ -186,7 +186,7 @@ fn what_is_lost_while_a_disk_hangs_for_a_moment_is_told_though_the_guard_is_kill
     bed(|bed| {
         let program = bed.program("/dev/shm/x");
         let mut disk = Disk::new(bed);
-        let guard = bed.supervised_with(&logging_to(bed, &disk.at));
+        let guard = bed.supervised_with(&logging_to(bed, &disk.at, PREVENT));
         let worker = guard.worker();
         assert_eq!(exec(&program), Exec::Denied);
         disk.hang();
@@ -211,7 +211,7 @@ fn what_a_guard_answers_at_its_stop_because_its_disk_hangs_is_told_by_the_next_o
     bed(|bed| {
         let program = bed.program("/dev/shm/x");
         let mut disk = Disk::new(bed);
-        let config = logging_to(bed, &disk.at);
+        let config = logging_to(bed, &disk.at, PREVENT);
         let mut store = Store::new(bed);
         let mut guard = store.start(bed, &config);
         disk.hang();
@@ -232,16 +232,6 @@ fn what_a_guard_answers_at_its_stop_because_its_disk_hangs_is_told_by_the_next_o
     });
 }
 
-/// The configuration of a guard in prevention mode that logs there.
-fn logging_to(bed: &Bed, log: &Path) -> PathBuf {
-    let config = bed.configure("mode = \"prevent\"\n", "");
-    let usual = bed.path("events.ndjson");
-    let text = fs::read_to_string(&config).unwrap();
-    let changed = text.replace(usual.to_str().unwrap(), log.join("events.ndjson").to_str().unwrap());
-    fs::write(&config, changed).unwrap();
-    config
-}
-
 /// How many records are told as lost.
 fn lost(log: &Path) -> u64 {
     let records = records_in(&log.join("events.ndjson"));
@@ -250,15 +240,6 @@ fn lost(log: &Path) -> u64 {
         .filter(|record| is(record, "sink-back"))
         .filter_map(|record| record["shmguard"]["lost"].as_u64())
         .sum()
-}
-
-/// Runs something, which must not take longer than [`BOUND`].
-#[track_caller]
-fn timed(run: impl FnOnce() -> Exec) -> Exec {
-    let begun = Instant::now();
-    let end = run();
-    assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
-    end
 }
 
 /// The guard records again, and the log tells what it has not.

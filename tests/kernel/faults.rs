@@ -676,13 +676,18 @@ fn fill(disk: &Path) {
 }
 
 pub fn guard_logging_to(bed: &Bed, log: &Path, configuration: &str) -> Guard {
+    bed.ready(&logging_to(bed, log, configuration))
+}
+
+/// The configuration of a guard that logs there.
+pub fn logging_to(bed: &Bed, log: &Path, configuration: &str) -> PathBuf {
     let config = bed.configure(configuration, "");
     let text = fs::read_to_string(&config).unwrap();
     let usual = bed.path("events.ndjson");
     let changed = text.replace(usual.to_str().unwrap(), log.join("events.ndjson").to_str().unwrap());
     assert_ne!(text, changed);
     fs::write(&config, changed).unwrap();
-    bed.ready(&config)
+    config
 }
 
 fn guard_with_syslog(bed: &Bed, socket: &Path) -> Guard {

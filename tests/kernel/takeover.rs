@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,31 +19,15 @@ fn no_exec_is_let_through_when_the_worker_is_killed_again_and_again() {
     bed(|bed| {
         let program = bed.program("/dev/shm/x");
         let guard = bed.supervised("mode = \"prevent\"\n");
-        let stop = AtomicBool::new(false);
-        let denied = AtomicUsize::new(0);
-        let longest = std::sync::Mutex::new(Duration::ZERO);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    while !stop.load(Ordering::Relaxed) {
-                        let begun = Instant::now();
-                        assert_eq!(exec(&program), Exec::Denied);
-                        let mut longest = longest.lock().unwrap();
-                        *longest = begun.elapsed().max(*longest);
-                        denied.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
-            }
+        let (denied, longest) = denied_while(4, &program, || {
             for _ in 0..5 {
                 let worker = guard.worker();
                 kill(worker, Signal::SIGKILL).unwrap();
                 wait_until("another worker stands", || has_new_worker(&guard, worker));
             }
-            stop.store(true, Ordering::Relaxed);
         });
-        let denied = denied.load(Ordering::Relaxed);
         assert!(denied > 5, "{denied}");
-        assert!(*longest.lock().unwrap() < Duration::from_secs(1), "{longest:?}");
+        assert!(longest < Duration::from_secs(1), "{longest:?}");
         // Each has a record: of its own, or as settled by the take-over.
         let settled = settled_by_take_over(&guard);
         let recorded = guard.attempts().len();
@@ -67,20 +52,7 @@ fn deaths(count: u32) {
         let program = bed.program("/dev/shm/x");
         let guard = bed.supervised("mode = \"prevent\"\n");
         let mut dice = u64::from(std::process::id()) << 20 | u64::from(count);
-        let (stop, denied) = (AtomicBool::new(false), AtomicUsize::new(0));
-        let longest = std::sync::Mutex::new(Duration::ZERO);
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    while !stop.load(Ordering::Relaxed) {
-                        let begun = Instant::now();
-                        assert_eq!(exec(&program), Exec::Denied);
-                        let mut longest = longest.lock().unwrap();
-                        *longest = begun.elapsed().max(*longest);
-                        denied.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
-            }
+        let (denied, longest) = denied_while(8, &program, || {
             for _ in 0..count {
                 dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 std::thread::sleep(Duration::from_micros(dice >> 49));
@@ -89,10 +61,7 @@ fn deaths(count: u32) {
                 kill(worker, signal).unwrap();
                 wait_until("another worker stands", || has_new_worker(&guard, worker));
             }
-            stop.store(true, Ordering::Relaxed);
         });
-        let denied = denied.load(Ordering::Relaxed);
-        let longest = *longest.lock().unwrap();
         let records = generations(bed);
         let recorded = records.iter().filter(|record| is(record, "exec")).count();
         let settled = settled_in(&records);
@@ -245,6 +214,29 @@ fn a_worker_that_cannot_start_is_not_started_again() {
         let mut guard = bed.launch(&config, &["--supervise"]);
         assert_eq!(guard.wait().code(), Some(78));
     });
+}
+
+/// Executes the program on so many threads for as long as `work` takes: each must be denied. How often it was, and how long
+/// the longest took.
+fn denied_while(threads: usize, program: &Path, work: impl FnOnce()) -> (usize, Duration) {
+    let (stop, denied) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let longest = Mutex::new(Duration::ZERO);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let begun = Instant::now();
+                    assert_eq!(exec(program), Exec::Denied);
+                    let mut longest = longest.lock().unwrap();
+                    *longest = begun.elapsed().max(*longest);
+                    denied.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        work();
+        stop.store(true, Ordering::Relaxed);
+    });
+    (denied.into_inner(), longest.into_inner().unwrap())
 }
 
 fn has_new_worker(guard: &Guard, old: Pid) -> bool {

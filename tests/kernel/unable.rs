@@ -2,7 +2,6 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -10,14 +9,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::bed::{Bed, Exec, Guard, bed, exec, records_in, wait_until};
-use crate::faults::{file_sink, is, verified};
+use crate::faults::{file_sink, is, logging_to, verified};
 
 #[test]
 fn a_successor_whose_log_cannot_be_opened_stands_without_it_and_says_so() {
     bed(|bed| {
         let program = bed.program("/dev/shm/x");
         let log = bed.path("log");
-        let guard = supervised_logging_to(bed, &log);
+        let guard = bed.supervised_with(&logging_to(bed, &log, "mode = \"prevent\"\n"));
         assert_eq!(exec(&program), Exec::Denied);
         let worker = guard.worker();
         // Where the file lies and the directory cannot be moved away, as on a disk that has become read-only.
@@ -116,14 +115,4 @@ fn cannot_start(bed: &Bed, mode: &str, expected: &Exec) -> Guard {
     guard.worker();
     assert_eq!(&exec(&program), expected);
     guard
-}
-
-fn supervised_logging_to(bed: &Bed, log: &Path) -> Guard {
-    let config = bed.configure("mode = \"prevent\"\n", "");
-    let text = fs::read_to_string(&config).unwrap();
-    let changed = text
-        .replace(bed.path("events.ndjson").to_str().unwrap(), log.join("events.ndjson").to_str().unwrap());
-    assert_ne!(text, changed);
-    fs::write(&config, changed).unwrap();
-    bed.supervised_with(&config)
 }
