@@ -215,6 +215,9 @@ impl Looker {
                 }
             }
             Whence::Late => self.lose(1, "nobody said in time what filesystem a program came from"),
+            Whence::Lost => {
+                self.shared.counters.execs_gone.fetch_add(1, Ordering::Relaxed);
+            }
             Whence::Fresh => self.ask_later(program, attempt, true),
             Whence::Elsewhere => {
                 self.look_for_script(&program);

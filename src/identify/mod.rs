@@ -35,7 +35,7 @@ use self::proc::Proc;
 use self::subject::Last;
 use crate::event::{Attempt, Cause, Credentials, Fact, FileFacts, Object, Pid, Subject, Texts, Uid};
 use crate::sys::statx::{self, Stat, Want};
-use crate::sys::{namespaces, pidfd, statmount};
+use crate::sys::{mounts, pidfd, statmount};
 use crate::watch::plan::{Placement, Scope};
 
 /// Asks the kernel about attempts, keeping what can be kept: directories, buffers, and a thread for what can block.
@@ -374,7 +374,6 @@ impl Features {
     pub fn probe() -> Self {
         let thread = nix::unistd::gettid().as_raw();
         let thread_info = pidfd::open_thread(thread).and_then(|fd| pidfd::info(fd.as_fd()));
-        let space = std::fs::File::open("/proc/thread-self/ns/mnt");
         let root = std::fs::File::open("/").and_then(|root| statx::of(root.as_fd(), Want::Unique));
         let mut answer = vec![0; 64 * 1024];
         let (mut statmount, mut foreign, mut said) = (false, false, false);
@@ -382,7 +381,7 @@ impl Features {
             said = root.mount != statx::MountId::Unsaid;
             if let statx::MountId::Unique(id) = root.mount {
                 statmount = statmount::statmount(id, None, &mut answer).is_ok();
-                let space = space.and_then(|space| namespaces::mount_namespace_id(space.as_fd()));
+                let space = mounts::own_mount_namespace_id();
                 foreign = space.is_ok_and(|space| statmount::statmount(id, Some(space), &mut answer).is_ok());
             }
         }

@@ -22,13 +22,15 @@ use super::{Features, IdentifyError};
 use crate::event::{Cause, Device, Fact, FileFacts, Gid, Object, Uid};
 use crate::sys::mapping::Mapping;
 use crate::sys::statx::{self, MountId, Stat, Want};
-use crate::sys::{handle, namespaces, statmount};
+use crate::sys::{handle, mounts, statmount};
 
 /// What is kept between attempts: descriptors, buffers, and the numbers of namespaces, which are never given anew.
 #[derive(Debug)]
 pub(super) struct Files {
     /// /proc/self/fd.
     own: OwnedFd,
+    /// The id of our own mount namespace, where the kernel tells ids of others.
+    namespace: Option<u64>,
     /// The kernel's answer about a mount.
     answer: Vec<u8>,
     /// The mount's root and point, as they were a moment ago.
@@ -107,6 +109,7 @@ impl Files {
             .map_err(|errno| IdentifyError::Open { path: "/proc/self/fd", error: errno.into() })?;
         Ok(Self {
             own,
+            namespace: mounts::own_mount_namespace_id().ok(),
             answer: vec![0; 4096],
             root: Vec::with_capacity(256),
             point: Vec::with_capacity(256),
@@ -332,10 +335,11 @@ impl Files {
         };
         let space_of = |process| {
             let space = asking.proc.open_file(process, "ns/mnt")?;
-            Ok::<_, Cause>(Space::Other(namespaces::mount_namespace_id(space.as_fd()).map_err(cause)?))
+            mounts::mount_namespace_id(space.as_fd()).map_err(cause)
         };
         // Where the host's cannot be had, none of its mounts carries a mark of ours.
-        for space in [space_of(thread)?].into_iter().chain(space_of(HOST)) {
+        for namespace in [space_of(thread)?].into_iter().chain(space_of(HOST)) {
+            let space = self.space(namespace);
             if self.spaces.contains(&space) {
                 continue;
             }
@@ -379,12 +383,16 @@ impl Files {
 
     /// Looks for mounts in this namespace too, from now on; `false` if that is nothing new.
     pub(super) fn search(&mut self, namespace: u64) -> bool {
-        let space = Space::Other(namespace);
+        let space = self.space(namespace);
         let new = !self.spaces.contains(&space);
         if new {
             self.remember(space);
         }
         new
+    }
+
+    fn space(&self, namespace: u64) -> Space {
+        if self.namespace == Some(namespace) { Space::Own } else { Space::Other(namespace) }
     }
 
     fn remember(&mut self, space: Space) {

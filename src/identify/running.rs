@@ -19,7 +19,7 @@ use super::proc::cause;
 use super::subject::Ids;
 use super::{Identifier, arguments, interpreters, outcome, subject};
 use crate::event::{Attempt, Cause, Device, Fact, Object, Subject, Unseen};
-use crate::sys::namespaces;
+use crate::sys::mounts::mount_namespace_id;
 use crate::sys::shared::Words;
 use crate::sys::statx::{self, MountId, Stat, Want};
 use crate::watch::plan::{Placement, Scope};
@@ -63,6 +63,8 @@ pub enum Whence {
     Elsewhere,
     /// What its filesystem is was not known in time.
     Late,
+    /// From memory; its process has ended and its mount is gone, so that nothing says more.
+    Lost,
 }
 
 impl Running {
@@ -153,7 +155,7 @@ impl Identifier {
         };
         let space = self.proc.open_file(running.process, "ns/mnt");
         let space = space.ok().and_then(|space| {
-            let id = namespaces::mount_namespace_id(space.as_fd()).ok()?;
+            let id = mount_namespace_id(space.as_fd()).ok()?;
             Some(Space { id, _kept: Arc::new(space) })
         });
         running.who = Some(Who { ids, space });
@@ -219,6 +221,10 @@ impl Identifier {
             Fact::Known(_) | Fact::Absent | Fact::Unknown(_) | Fact::Unread => false,
         };
         let in_memory = device == Some(memory);
+        let is_lost = attempt.object.inner == Fact::Unknown(Cause::Gone) && space.is_none();
+        if is_lost && !in_memory && self.kind(running, deadline).is_none_or(is_memory) {
+            return Whence::Lost;
+        }
         if !nowhere && !in_memory {
             let is_covered = seen.is_some();
             // What it is that is mounted there need not be known in time: a mark shows it, or that it comes and goes.

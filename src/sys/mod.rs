@@ -13,7 +13,6 @@ pub mod links;
 pub mod mapping;
 pub mod memory;
 pub mod mounts;
-pub mod namespaces;
 pub mod pidfd;
 pub mod probe;
 pub mod process;

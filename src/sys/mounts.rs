@@ -11,7 +11,7 @@
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::mount::{MntFlags, MsFlags};
 use nix::sched::CloneFlags;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -106,12 +106,20 @@ pub enum Towards {
     Older,
 }
 
-/// The id of the mount namespace behind a `/proc/PID/ns/mnt` file. Linux 6.11; ENOTTY before.
+/// The id of the mount namespace behind a `/proc/PID/ns/mnt` file, never given twice since boot. Linux 6.11; ENOTTY before.
 pub fn mount_namespace_id(file: BorrowedFd<'_>) -> io::Result<u64> {
     let mut id = 0_u64;
     // SAFETY: NS_GET_MNTNS_ID writes one u64 to its argument, which points to one that outlives the call.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_MNTNS_ID, &raw mut id) };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(id) }
+}
+
+/// The id of the calling thread's mount namespace.
+///
+/// # Errors
+/// As [`mount_namespace_id`], and no descriptor.
+pub fn own_mount_namespace_id() -> io::Result<u64> {
+    mount_namespace_id(File::open("/proc/thread-self/ns/mnt")?.as_fd())
 }
 
 /// The user namespace that owns the namespace behind a `/proc/PID/ns/*` file. EPERM where it is an ancestor of ours, or

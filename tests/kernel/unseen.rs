@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -204,25 +204,23 @@ fn programs_that_end_at_once_are_told_or_counted() {
 
 #[test]
 fn who_mounts_and_executes_at_once_and_wins_is_told() {
-    // One now and then is neither told nor counted: by the time it is looked at, the number of its filesystem is another's.
-    // How many these are hangs on who else is at work.
-    let few = (0..4).any(|_| race(60) <= 2);
-    assert!(few, "more than two of 60 were not known, four times");
+    // How many are told by name hangs on who else is at work; the others must be counted.
+    assert!((0..4).any(|_| race(60)), "most of the winners were only counted, four times");
 }
 
 /// The figures in docs/limitations.md: run it alone, with --nocapture.
 #[test]
 #[ignore = "a measurement"]
 fn a_thousand_mount_and_execute_at_once_and_each_that_wins_is_told() {
-    let unknown = race(1000);
-    assert!(unknown <= 20, "{unknown}");
+    race(1000);
 }
 
-/// Mounts and executes at once, so many times. Each try is denied, or told, or counted, but for so many.
+/// Mounts and executes at once, so many times. Each try is denied, or told of, or counted. Whether at least half of the
+/// winners were told of, where the guard may have real-time priority for that.
 #[track_caller]
-fn race(tries: usize) -> usize {
-    let unknown = Arc::new(AtomicUsize::new(0));
-    let found = Arc::clone(&unknown);
+fn race(tries: usize) -> bool {
+    let most = Arc::new(AtomicBool::new(true));
+    let found = Arc::clone(&most);
     bed_within(Duration::from_secs(300), move |bed| {
         furnish(bed);
         let program = instant(bed);
@@ -241,20 +239,18 @@ fn race(tries: usize) -> usize {
                     .is_some_and(|seen| seen == "/x" || seen.starts_with("/dev/shm/race/"))
         });
         let denied = guard.attempts().iter().filter(|one| one["tags"][0] == "denied").count();
-        eprintln!("{winners} of {tries} won the race against the marks, {} were told of", records.len());
         let gaps: Vec<_> =
             guard.records().into_iter().filter(|one| one["event"]["action"] == "gap").collect();
         let lost: u64 = gaps.iter().map(|gap| gap["shmguard"]["count"].as_u64().unwrap()).sum();
         let told = records.len();
-        let unknown = winners.saturating_sub(told + usize::try_from(lost).unwrap());
-        // With real-time priority counting alone will not do.
-        let untold = if is_early(&guard) && told * 2 < winners { winners } else { 0 };
-        found.store(unknown.max(untold), Ordering::Relaxed);
+        eprintln!("{winners} of {tries} won the race against the marks, {told} were told of, {lost} counted");
         let executables: Vec<_> = records.iter().map(|one| &one["process"]["executable"]).collect();
-        assert!(records.len() <= winners, "{executables:?}");
+        assert!(told <= winners, "{executables:?}");
+        assert!(told + usize::try_from(lost).unwrap() >= winners, "neither told of nor counted: {gaps:#?}");
         assert_eq!(winners + denied, tries);
+        found.store(!is_early(&guard) || told * 2 >= winners, Ordering::Relaxed);
     });
-    unknown.load(Ordering::Relaxed)
+    most.load(Ordering::Relaxed)
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod exec;
 mod further;
 mod place;
+mod running;
 mod who;
 
 use super::*;
