@@ -211,8 +211,13 @@ impl Identifier {
         };
         let thread = subject.thread.known().map(|Pid(id)| *id);
         let Some(stat) = self.steady(LOOKS, thread, file, object) else { return Standing::Gone };
-        let stands = object.deleted == Fact::Known(true)
-            || self.files.stands(&stat, facts.device, inner, object.names.iter());
+        // Before others are looked at.
+        let is_ours = self.files.whereabouts() != Whereabouts::Elsewhere;
+        let stands = match self.files.stands(&stat, facts.device, inner, object.names.iter()) {
+            Some(stands) => stands || object.deleted == Fact::Known(true),
+            // Its names are of a place that it was taken away from.
+            None => !is_ours,
+        };
         match stands {
             false => Standing::Gone,
             true if attempt.awaits_exec() => arrival::standing(&stat, attempt),

@@ -243,19 +243,19 @@ impl Files {
         false
     }
 
-    /// Whether a file stands at one of `names` in our own mount namespace that is this very file; where its
-    /// superblock is not in our namespace there is nothing to be seen, and the answer is yes.
+    /// Whether a file stands at one of `names` in our own mount namespace that is this very file. `None`: at none of
+    /// them is its superblock there, and nothing is to be seen.
     pub(super) fn stands<'n>(
         &self,
         stat: &Stat,
         superblock: Device,
         inner: &[u8],
         names: impl Iterator<Item = &'n [u8]>,
-    ) -> bool {
+    ) -> Option<bool> {
         let mut ours = None;
         for name in names {
             match at(name) {
-                Ok(found) if (found.device, found.inode) == (stat.device, stat.inode) => return true,
+                Ok(found) if (found.device, found.inode) == (stat.device, stat.inode) => return Some(true),
                 Ok(_) | Err(_) => {}
             }
             let mounted = name.strip_suffix(inner).map(|root| if root.is_empty() { b"/" } else { root });
@@ -267,7 +267,7 @@ impl Files {
             };
             ours = Some(ours.unwrap_or(false) || same);
         }
-        ours == Some(false)
+        if ours == Some(false) { None } else { Some(false) }
     }
 
     /// Whether what was looked at last rests on a mount that was kept.

@@ -1,12 +1,14 @@
 //! The exception of the shipped policy, /var/run/docker/*, aimed at a file outside it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::denied;
+use super::{denied, with_wait};
 use crate::bed::{Exec, bed, exec, wait_until};
-use crate::helper::crowd;
+use crate::helper::{crowd, play_until_wait};
 
 /// Who may write to the excepted directory moves the file into it while its exec waits.
 fn moved_meanwhile(from: &'static str, to: &'static str, typed: &'static str) {
@@ -32,6 +34,53 @@ fn a_file_moved_into_the_excepted_directory_while_its_exec_waits() {
 #[test]
 fn a_directory_moved_into_the_excepted_directory_while_the_exec_waits() {
     moved_meanwhile("/run/evil", "/run/docker/evil", "/run/evil/x");
+}
+
+/// A filesystem that was mounted in the excepted directory is taken to a watched one: its files are there now.
+fn taken_away(take: &'static str, to: &'static str) {
+    bed(move |bed| {
+        let play =
+            |steps: &str| assert_eq!(play_until_wait(&with_wait(steps)).go_on(), Exec::Ran(0), "{steps}");
+        let guard = bed.prevent();
+        play("mkdir /run/docker/v\nmount tmpfs none /run/docker/v\nmkdir /run/docker/v/part\nexec /bin/true");
+        wait_until("it is marked", || {
+            let program = bed.program("/run/docker/v/there");
+            let before = guard.attempts().len();
+            assert_eq!(exec(program), Exec::Ran(0), "the exception is there");
+            guard.attempts().len() > before
+        });
+        let held = File::open("/run/docker/v/there").unwrap();
+        play(&format!("mkdir /run/plain\n{take}\nexec /bin/true"));
+        let after = guard.attempts().len();
+        let program = bed.program(format!("{to}/x"));
+        // At once, and when the guard knows of the new place; by name, and by descriptor when the file is deleted.
+        for wait in [0, 500] {
+            std::thread::sleep(Duration::from_millis(wait));
+            assert_eq!(exec(&program), Exec::Denied);
+            assert_eq!(exec(format!("/proc/self/fd/{}", held.as_raw_fd())), Exec::Denied);
+            drop(fs::remove_file(format!("{to}/there")));
+        }
+        let records = guard.attempts().split_off(after);
+        assert!(
+            records.iter().any(|record| record["shmguard"]["path_as_seen"] == format!("{to}/x")),
+            "{records:#?}"
+        );
+    });
+}
+
+#[test]
+fn a_filesystem_that_was_moved_from_the_excepted_directory_over_a_watched_one() {
+    taken_away("move /run/docker/v /dev/shm", "/dev/shm");
+}
+
+#[test]
+fn a_filesystem_whose_directory_was_moved_out_of_the_excepted_one() {
+    taken_away("rename /run/docker /run/plain", "/run/plain/v");
+}
+
+#[test]
+fn a_part_of_a_filesystem_that_was_bound_over_a_watched_directory_and_is_left_alone() {
+    taken_away("bind /run/docker/v/part /dev/shm\nsleep 500\ndetach /run/docker/v", "/dev/shm");
 }
 
 #[test]
