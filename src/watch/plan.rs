@@ -4,11 +4,11 @@
 //! superblock, in whatever mount namespace; a *mount mark* sees one mount in one namespace, and no copy of it. So:
 //!
 //! - A filesystem mark for what is mounted on or below a watched directory and is at home there: tmpfs, ramfs, and
-//!   disks (a container runtime mounts those too, always on a directory named `rootfs`: there a mount mark, which the
-//!   container, living in a copy of the mount, never meets). A filesystem that lies in a loop device over a file of a
-//!   watched filesystem gets one wherever it is mounted.
-//! - A mount mark for a piece of another filesystem that is bound into a watched directory, and for an overlay there:
-//!   the rest of that filesystem, and the container that lives in the overlay, are none of our business.
+//!   disks and overlays (a container runtime mounts those too, always on a directory named `rootfs`: there a mount mark,
+//!   which the container, living in a copy of the mount, never meets). A filesystem that lies in a loop device over a
+//!   file of a watched filesystem gets one wherever it is mounted.
+//! - A mount mark for a piece of another filesystem that is bound into a watched directory: the rest of it is none of our
+//!   business.
 //! - Never a filesystem mark for the filesystem at `/` (but for `shared_filesystem = "mark"`), nor for what holds a
 //!   layer of it: every program of the host would be judged. From Linux 6.5 on an overlay needs no mark for the sake of
 //!   its layers: a run from it raises the event of the layer. Before, it gets one if a layer is watched.

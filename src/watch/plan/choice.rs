@@ -104,9 +104,9 @@ impl<'a> Groups<'a> {
         }
         // A table that does not show the root cannot tell a bind of it from a filesystem of its own.
         let may_be_root = self.root.is_none() && (kind != Kind::Memory || trimmed(&primary.root) != b"");
-        let bundle = kind == Kind::Disk && group.inside.iter().all(|mount| is_bundle(mount));
+        let container =
+            kind != Kind::Memory && !group.at && group.inside.iter().all(|mount| is_bundle(mount));
         let native = group.is_native(targets, steady.is_none());
-        let container = !group.at && (bundle || kind == Kind::Layered);
         if may_be_root || container || !native { Choice::Each } else { Choice::Whole }
     }
 

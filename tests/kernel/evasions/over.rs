@@ -216,6 +216,64 @@ fn an_overlay_of_elsewhere_in_it() {
 }
 
 #[test]
+fn a_copy_of_an_overlay_in_it_in_another_namespace() {
+    // It exists nowhere else: what it is made of has been taken away.
+    denied(
+        "mount tmpfs none /srv
+         program /srv/a/x
+         mkdir /srv/b
+         mkdir /dev/shm/sub
+         mount overlay none /dev/shm/sub lowerdir=/srv/a:/srv/b
+         detach /srv
+         sleep 300
+         unshare m
+         exec /dev/shm/sub/x",
+        "/dev/shm/sub/x",
+        "/dev/shm/sub/x",
+    );
+}
+
+#[test]
+fn a_bind_of_an_overlay_that_was_mounted_in_it() {
+    // It exists nowhere else: what it is made of has been taken away.
+    denied(
+        "mount tmpfs none /srv
+         program /srv/a/x
+         mkdir /srv/b
+         mkdir /dev/shm/sub
+         mount overlay none /dev/shm/sub lowerdir=/srv/a:/srv/b
+         detach /srv
+         sleep 300
+         wait
+         bind /dev/shm/sub /mnt
+         sleep 300
+         detach /dev/shm/sub
+         exec /mnt/x",
+        "/dev/shm/sub/x",
+        "/mnt/x",
+    );
+}
+
+#[test]
+fn a_detached_tree_of_an_overlay_in_it() {
+    // It exists nowhere else: what it is made of has been taken away.
+    denied(
+        "mount tmpfs none /srv
+         program /srv/a/x
+         mkdir /srv/b
+         mkdir /dev/shm/sub
+         mount overlay none /dev/shm/sub lowerdir=/srv/a:/srv/b
+         detach /srv
+         sleep 300
+         tree 50 /dev/shm/sub
+         exec /proc/self/fd/50/x",
+        // No mount says where in it the file is, and an overlay has no file handles.
+        "/dev/shm/sub/",
+        "/x",
+    );
+}
+
+#[test]
 fn an_overlay_of_elsewhere_over_it() {
     denied(
         "mount tmpfs none /srv
