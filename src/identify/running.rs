@@ -34,11 +34,13 @@ pub struct Running {
     who: Option<Who>,
 }
 
-/// Of a process: its ids, and its mount namespace's.
+/// Of a process: its ids, its mount namespace's, and its root's.
 #[derive(Clone, Debug)]
 struct Who {
     ids: Ids,
     space: Option<Space>,
+    /// The mount at its root.
+    root: Option<MountId>,
 }
 
 /// A mount namespace's id, and what keeps it there: without its last process it would be gone, and its mounts nowhere.
@@ -94,6 +96,12 @@ impl Running {
     #[must_use]
     pub fn namespace(&self) -> Option<u64> {
         Some(self.who.as_ref()?.space.as_ref()?.id)
+    }
+
+    /// It lies on the mount that is its process's root, as in a container.
+    fn is_at_root(&self) -> bool {
+        let root = self.who.as_ref().and_then(|who| who.root);
+        root.is_some_and(|root| root != MountId::Unsaid && root == self.stat.mount)
     }
 
     /// The file, open for reading: only for one in memory, which no server can hold up.
@@ -158,7 +166,9 @@ impl Identifier {
             let id = mount_namespace_id(space.as_fd()).ok()?;
             Some(Space { id, _kept: Arc::new(space) })
         });
-        running.who = Some(Who { ids, space });
+        let root = self.proc.open_path(running.process, "root");
+        let root = root.ok().and_then(|root| statx::of(root.as_fd(), self.features.mount_id()).ok());
+        running.who = Some(Who { ids, space, root: root.map(|root| root.mount) });
     }
 
     /// The script in memory for which an interpreter was started, where the name that the kernel gave the process shows
@@ -205,7 +215,9 @@ impl Identifier {
             attempt.object.inner.known().is_some() && self.files.whereabouts() != Whereabouts::Elsewhere;
         let seen = attempt.object.seen.known().filter(|seen| ours && scope.covers(seen));
         if device.is_some_and(|device| scope.contains(device)) {
-            if placement == Placement::Outside {
+            let elsewhere = || self.files.whereabouts() == Whereabouts::Elsewhere;
+            let in_container = || device.is_some_and(|device| scope.watches_mounts(device)) && elsewhere();
+            if placement == Placement::Outside || running.is_at_root() && in_container() {
                 return Whence::Outside;
             }
             // The number may have been another filesystem's when the scope was made, and the names with it.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::bed::{Bed, Exec, Guard, bed, bed_within, exec, exec_as, wait_until};
+use crate::helper::play_until_wait;
 
 const REPORT: &str = "unseen = \"report\"\n";
 
@@ -276,6 +277,32 @@ fn what_an_event_told_of_is_told_once() {
         assert_eq!(twice, Vec::<Value>::new());
         let once = guard.attempts().into_iter().filter(|one| one["process"]["executable"] == "/dev/shm/x");
         assert_eq!(once.count(), 201);
+    });
+}
+
+#[test]
+fn what_runs_in_a_container_whose_root_lies_below_a_watched_directory_is_not_told() {
+    bed(|bed| {
+        furnish(bed);
+        let play = |steps: &str| assert_eq!(play_until_wait(steps).go_on(), Exec::Ran(0), "{steps}");
+        play(
+            "mount tmpfs none /srv\nprogram /srv/lower/contained\nmkdir /srv/upper\nmkdir /srv/work\n\
+             mkdir /run/c/rootfs\n\
+             mount overlay none /run/c/rootfs lowerdir=/srv/lower,upperdir=/srv/upper,workdir=/srv/work\n\
+             wait\nexec /bin/true",
+        );
+        let guard = bed.guard_with("mode = \"prevent\"\n", REPORT);
+        play("unshare mp\nfork\ncd /run/c/rootfs\npivot . .\ndetach .\ncd /\nwait\nexec /contained");
+        // From outside it would be, and comes after that.
+        play("unshare m\nwait\nexec /run/c/rootfs/contained");
+        let told = || {
+            let seen = |record: &Value| record["shmguard"]["path_as_seen"].as_str().map(str::to_owned);
+            let records =
+                unseen(&guard, |record| seen(record).is_some_and(|path| path.ends_with("contained")));
+            records.iter().filter_map(seen).collect::<Vec<_>>()
+        };
+        wait_until("it is told", || !told().is_empty());
+        assert_eq!(told(), ["/run/c/rootfs/contained"]);
     });
 }
 

@@ -101,6 +101,13 @@ impl Scope {
         self.superblocks.get(index)?.namespace
     }
 
+    /// True where only single mounts of the superblock `device` are watched: what runs through others is none of ours.
+    #[must_use]
+    pub fn watches_mounts(&self, device: Device) -> bool {
+        let found = self.superblocks.binary_search_by_key(&device, |superblock| superblock.device);
+        found.ok().and_then(|index| self.superblocks.get(index)).is_some_and(|superblock| superblock.mounts)
+    }
+
     /// The first of the directories that give the files of this superblock their names.
     pub(super) fn directory(&self, device: Device) -> Option<&[u8]> {
         let index = self.superblocks.binary_search_by_key(&device, |superblock| superblock.device).ok()?;
