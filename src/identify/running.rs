@@ -243,7 +243,7 @@ impl Identifier {
             let fresh = is_covered && self.kind(running, deadline).is_none_or(is_memory);
             return if fresh { Whence::Fresh } else { Whence::Elsewhere };
         }
-        let way = match self.unmarkable(running, in_memory, deadline, attempt) {
+        let way = match self.unmarkable(running, in_memory, deadline, scope, attempt) {
             Some(Some(way)) => way,
             Some(None) => return Whence::Elsewhere,
             None => return Whence::Late,
@@ -305,6 +305,7 @@ impl Identifier {
         running: &Running,
         in_kernel_memory: bool,
         deadline: Instant,
+        scope: &Scope,
         attempt: &Attempt,
     ) -> Option<Option<Unseen>> {
         let seen = attempt.object.seen.known().map(Vec::as_slice).unwrap_or_default();
@@ -318,7 +319,17 @@ impl Identifier {
         Some(match self.kind(running, deadline)? {
             // With MFD_HUGETLB.
             HUGETLBFS_MAGIC if seen.starts_with(b"/memfd:") => Some(Unseen::Memfd),
-            kind => is_memory(kind).then_some(Unseen::Detached),
+            kind => (is_memory(kind) || Self::lies_in_memory(running, scope)).then_some(Unseen::Detached),
+        })
+    }
+
+    /// Whether its filesystem is on a loop device over a file in a watched directory.
+    fn lies_in_memory(running: &Running, scope: &Scope) -> bool {
+        let Device { major, minor } = running.file().0;
+        // A partition has its disk's directory above it.
+        ["loop", "../loop"].into_iter().any(|place| {
+            let image = std::fs::read(format!("/sys/dev/block/{major}:{minor}/{place}/backing_file"));
+            image.is_ok_and(|image| scope.covers(&image))
         })
     }
 

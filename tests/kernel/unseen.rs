@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::bed::{Bed, Exec, Guard, bed, bed_within, exec, exec_as, wait_until};
+use crate::evasions::has;
 use crate::helper::play_until_wait;
 
 const REPORT: &str = "unseen = \"report\"\n";
@@ -124,6 +125,26 @@ fn a_shared_memory_segment_is_told() {
 #[test]
 fn a_tmpfs_that_is_mounted_nowhere_is_told_and_its_path_is_no_name() {
     reported("detached", "program", "detached", None);
+}
+
+#[test]
+fn a_disk_image_in_a_watched_directory_that_is_mounted_nowhere_is_told() {
+    if !has("mkfs.ext4") {
+        return;
+    }
+    bed(|bed| {
+        furnish(bed);
+        let steps = format!(
+            "image /dev/shm/image\nrun mkfs.ext4 -q -F /dev/shm/image\nloop 50 /dev/shm/image\nunshare m\n\
+             mountloop 50 ext4 /mnt\ncopy {} /mnt/image_x\ntree 51 /mnt\ndetach /mnt\nwait\nexecat 51 image_x",
+            bed.path("program").display()
+        );
+        let guard = bed.guard_with("mode = \"prevent\"\n", REPORT);
+        assert_eq!(play_until_wait(&steps).go_on(), Exec::Ran(0));
+        let ours = || unseen(&guard, |record| record["shmguard"]["path_as_seen"] == "/image_x");
+        wait_until("it is told", || !ours().is_empty());
+        assert_eq!(ours()[0]["shmguard"]["unseen"], "detached");
+    });
 }
 
 /// A program that lives for no longer than its exec.
