@@ -164,6 +164,59 @@ fn explain_shows_the_tree_with_a_truth_at_each_part() {
     assert_eq!(shmguard(&["explain", "/x", "--field", "user.di=0"]).status, 2);
 }
 
+/// What is judged lies in a directory of this test alone: the rules of the shipped policy would need the host's own /run.
+#[test]
+fn explain_judges_a_path_by_where_it_leads() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = fs::canonicalize(directory.path()).unwrap();
+    let at = |name: &str| format!("{}/{name}", shown(&place));
+    fs::create_dir_all(at("watched/ok/sub")).unwrap();
+    fs::create_dir_all(at("other")).unwrap();
+    for (to, link) in [
+        (at("watched/ok"), "to-ok"),
+        (at("other"), "watched/ok/out"),
+        ("../../watched/evil".to_owned(), "watched/ok/dangling"),
+        (at("watched/ok/sub"), "watched/deep"),
+    ] {
+        std::os::unix::fs::symlink(to, at(link)).unwrap();
+    }
+    fs::write(at("watched/real"), "").unwrap();
+    let rules = at("rules.toml");
+    let text = format!(
+        "[[rule]]\nid = \"ok\"\neffect = \"allow\"\nwhen = 'process.executable like \"{0}/ok/*\"'\n\
+         [[rule]]\nid = \"all\"\neffect = \"deny\"\nwhen = 'process.executable like \"{0}/*\"'\n",
+        at("watched")
+    );
+    fs::write(&rules, text).unwrap();
+    let config = at("shmguard.toml");
+    fs::write(&config, format!("[watch]\ndirectories = [\"{}\"]\n", at("watched"))).unwrap();
+    let ask = |path: &str, more: &[&str]| {
+        let asked = ["explain", path, "--policy", &rules, "--config", &config];
+        let done = shmguard(&[&asked, more].concat());
+        assert_eq!(done.status, 0, "{}", done.err);
+        done.out
+    };
+    for (path, leads_to, rule) in [
+        ("watched/ok/../nope", "watched/nope", "deny, by rule all"),
+        ("watched/ok/../real", "watched/real", "deny, by rule all"),
+        ("watched/ok/none/../../nope", "watched/nope", "deny, by rule all"),
+        ("watched/ok/dangling", "watched/evil", "deny, by rule all"),
+        ("watched/ok/dangling/x", "watched/evil/x", "deny, by rule all"),
+        ("watched/deep/../x", "watched/ok/x", "allow, by rule ok"),
+        ("watched/deep/../../x", "watched/x", "deny, by rule all"),
+        ("to-ok/nope", "watched/ok/nope", "allow, by rule ok"),
+        ("watched/ok/out/nope", "other/nope", "allow: no rule matches"),
+    ] {
+        let said = ask(&at(path), &[]);
+        assert!(said.starts_with(&format!("{} leads to {}, run", at(path), at(leads_to))), "{said}");
+        assert!(said.ends_with(&format!("{rule}\n")), "{said}");
+        assert_eq!(said.contains("not in a watched directory"), leads_to.starts_with("other"), "{said}");
+        let json: serde_json::Value = serde_json::from_str(&ask(&at(path), &["--json"])).unwrap();
+        assert_eq!(json["path"], serde_json::json!([at(leads_to)]));
+    }
+    assert!(!ask(&at("watched/ok/nope"), &[]).contains("leads to"));
+}
+
 #[test]
 fn replay_prints_one_line_for_each_attempt_and_nothing_else() {
     let (directory, file) = with("mine.toml", RULES);

@@ -17,7 +17,8 @@ use std::time::SystemTime;
 /// Say what would be decided for a file and a user, and why
 ///
 /// Shows every rule up to the one that decides, with the truth of each part of its condition. What is not told with
-/// these options is unknown, except that the file is taken to give no privileges. A file that exists is looked at.
+/// these options is unknown, except that the file is taken to give no privileges. A file that exists is looked at. What
+/// is judged is where the path leads, through links and `..`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -82,7 +83,8 @@ fn explained(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> Result<()
     question.assume();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let now = Timestamp(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
-    let answer = Answer::of(&generation, now, &question, spellings.watched, uid);
+    let mut answer = Answer::of(&generation, now, &question, spellings.watched, uid);
+    answer.led_from(&args.path);
     if args.json {
         let json = serde_json::to_string_pretty(&answer).unwrap_or_default();
         return put(out, &format!("{json}\n"));
@@ -175,6 +177,9 @@ impl Question {
 
 #[derive(Serialize)]
 struct Answer {
+    /// The path that was asked about, where it is none of the file's names.
+    #[serde(skip)]
+    from: Option<String>,
     path: Vec<String>,
     watched: bool,
     user: u32,
@@ -196,6 +201,7 @@ impl Answer {
             rules.truncate(last + 1);
         }
         Self {
+            from: None,
             path: question.document.names(),
             watched,
             user: user.0,
@@ -207,8 +213,16 @@ impl Answer {
         }
     }
 
+    fn led_from(&mut self, path: &Path) {
+        let path = path.to_string_lossy();
+        self.from = (!self.path.iter().any(|name| *name == path)).then(|| path.into_owned());
+    }
+
     fn readable(&self) -> String {
         let mut text = String::new();
+        if let Some(from) = &self.from {
+            text.push_str(&format!("{} leads to ", plain(from)));
+        }
         let path = self.path.iter().map(|path| plain(path)).collect::<Vec<_>>().join(" = ");
         text.push_str(&format!("{path}, run with user.id {}\n", self.user));
         if !self.watched {

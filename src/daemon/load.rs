@@ -92,18 +92,13 @@ pub struct Spellings {
     pub watched: bool,
 }
 
-/// The names of a file under the links that this host has; it need not exist. A path that ends in `/` is a directory,
-/// and so are its names.
+/// The names of the file to which a path leads on this host; it need not exist. A path that ends in `/` is a directory, and
+/// so are its names.
 #[must_use]
 pub fn spellings(path: &Path, config: &Config) -> Spellings {
     let directories = links::resolve(&config.watch.directories);
     let given = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    let mut real = fs::canonicalize(&given).unwrap_or(given);
-    // What does not exist still lies behind the links that do.
-    for _ in 0..40 {
-        let Some(link) = directories.links.iter().find(|link| real.starts_with(&link.at)) else { break };
-        real = real.strip_prefix(&link.at).map_or(real.clone(), |rest| link.to.join(rest));
-    }
+    let real = links::leads_to(&given);
     let watched = directories.watched.iter().any(|directory| real.starts_with(&directory.path));
     let mut names = plan::spellings(real.as_os_str().as_bytes(), &directories.links);
     if path.as_os_str().as_bytes().ends_with(b"/") {

@@ -3,7 +3,8 @@
 //! On Debian `/var/run` is a link to `/run` and `/run/shm` one to `/dev/shm`; elsewhere they are directories. Owns
 //! that walk, done once at start and at a reload: the links met here, and no others, give a file its other names.
 //! No link below a watched directory is ever resolved, or root could aim an exception with one. The walk is written
-//! against [`Look`], so that the tests need no links of their own. Called by the daemon; the plan takes the result.
+//! against [`Look`], so that the tests need no links of their own. Called by the daemon; the plan takes the result. Where
+//! any other path leads, [`leads_to`] says, for who only asks.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -176,6 +177,19 @@ fn whole(here: PathBuf, rest: &VecDeque<OsString>) -> PathBuf {
 
 /// `path` with the known links resolved, and no others.
 pub(super) fn follow(path: &Path, links: &[Link]) -> PathBuf {
+    follow_with(path, |at| links.iter().find(|link| link.at == at).map(|link| link.to.clone()))
+}
+
+/// Where an absolute path leads on this host, through all links, whoever made them. What does not exist is taken for what
+/// the name says: a directory before `..`, no link anywhere. Blocks as long as the filesystems on the way do.
+#[must_use]
+pub fn leads_to(path: &Path) -> PathBuf {
+    follow_with(path, |at| std::fs::read_link(at).ok())
+}
+
+/// Component by component, as the kernel does it: `..` is the directory above where the way has led, not above what is
+/// written.
+fn follow_with(path: &Path, link: impl Fn(&Path) -> Option<PathBuf>) -> PathBuf {
     let mut left = 40;
     let mut done = PathBuf::from("/");
     let mut rest = names(path);
@@ -185,14 +199,17 @@ pub(super) fn follow(path: &Path, links: &[Link]) -> PathBuf {
             continue;
         }
         done.push(name);
-        if let Some(link) = links.iter().find(|link| link.at == done)
-            && left > 0
+        if left > 0
+            && let Some(to) = link(&done)
         {
             left -= 1;
-            let mut names = names(&link.to);
+            done.pop();
+            if to.is_absolute() {
+                done = PathBuf::from("/");
+            }
+            let mut names = names(&to);
             names.append(&mut rest);
             rest = names;
-            done = PathBuf::from("/");
         }
     }
     done
@@ -277,6 +294,29 @@ mod tests {
         assert_eq!(state("/a/loop").state, State::TooManyLinks);
         assert_eq!(state("/a/theirs").state, State::ForeignLink("/a/theirs".into()));
         assert_eq!(state("run").state, State::Relative);
+    }
+
+    #[test]
+    fn a_path_leads_where_the_links_on_its_way_lead_and_dots_go_up_from_there() {
+        let place = tempfile::tempdir().unwrap();
+        let place = place.path().canonicalize().unwrap();
+        std::fs::create_dir_all(place.join("a/b")).unwrap();
+        for (to, at) in [("a/b", "relative"), ("/run/x", "absolute"), ("none", "dangling"), ("loop", "loop")]
+        {
+            std::os::unix::fs::symlink(to, place.join(at)).unwrap();
+        }
+        let leads = |from: &str, to: &str| {
+            assert_eq!(leads_to(&place.join(from)), place.join(to), "{from}");
+        };
+        leads("a/../nope", "nope");
+        leads("relative/nope", "a/b/nope");
+        leads("relative/../nope", "a/nope");
+        leads("relative/.././../relative", "a/b");
+        leads("dangling/nope", "none/nope");
+        leads("nope/../a/x", "a/x");
+        leads("absolute", "/run/x");
+        leads("loop", "loop");
+        assert_eq!(leads_to(Path::new("/../..")), Path::new("/"));
     }
 
     #[test]
