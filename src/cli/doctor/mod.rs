@@ -138,7 +138,6 @@ impl Report {
     fn readable(&self, style: Style) -> String {
         let mut text = self.headline(style);
         let width = self.checks.iter().map(|check| check.id.len()).max().unwrap_or_default();
-        let mut told: Vec<&[String]> = Vec::new();
         for (area, title, _) in AREAS {
             text.push_str(&format!("\n{}\n", style.paint(Tone::Heading, title)));
             for check in self.checks.iter().filter(|check| check.area == area) {
@@ -146,11 +145,6 @@ impl Report {
                 let found = plain(&check.found);
                 text.push_str(&format!("  {state}  {:<width$}  {}: {found}\n", check.id, check.what));
                 let indent = " ".repeat(width + 13);
-                // The same remedy once: without a guard it is that of most.
-                if check.close.is_empty() || told.contains(&check.close.as_slice()) {
-                    continue;
-                }
-                told.push(&check.close);
                 for line in &check.close {
                     text.push_str(&format!("{indent}-> {}\n", plain(line)));
                 }

@@ -208,6 +208,35 @@ fn without_a_guard_every_way_is_open_that_only_a_guard_covers() {
     assert!(text.contains("-> systemctl enable --now shmguard\n"), "{text}");
 }
 
+/// Two that are closed by the same lines are each followed by them.
+#[test]
+fn below_each_that_is_open_stands_what_closes_it() {
+    let mut bare = facts();
+    let mut status = status();
+    status.mode.current = Mode::Audit;
+    status.watch =
+        Watch { host_mounts: false, containers: false, loaders: String::new(), ..status.watch.clone() };
+    status.watch.unseen = "off".to_owned();
+    bare.guard = Guard::Running { status: Box::new(status), home: Err(String::new()) };
+    let mut none = facts();
+    none.guard = Guard::Absent("no guard is running".to_owned());
+    for facts in [bare, none] {
+        let report = Report::of(&facts);
+        let text = report.readable(Style::Plain);
+        let open: Vec<_> = report.checks.iter().filter(|check| check.state == State::Open).collect();
+        assert!(open.len() >= 7, "{text}");
+        for check in open {
+            assert!(!check.close.is_empty(), "{check:?}");
+            let mut below = text.lines().skip_while(|line| !line.contains(&format!("  {}  ", check.id)));
+            let title = below.next().unwrap();
+            assert!(title.starts_with("  OPEN"), "{title}");
+            let lines: Vec<_> =
+                below.map_while(|line| Some(line.trim_start().strip_prefix("-> ")?.to_owned())).collect();
+            assert_eq!(lines, check.close, "{}: {text}", check.id);
+        }
+    }
+}
+
 #[test]
 fn what_a_guard_that_may_not_be_asked_does_is_unknown() {
     let mut facts = facts();
@@ -317,6 +346,7 @@ fn a_guard_in_a_container_is_told() {
 fn marks_of_single_mounts_are_blind_where_the_guard_has_copies_of_them() {
     let single = |status: &mut Status| status.marks.push(marked("/run/host/x", MarkKind::Mount));
     is(&of_status("single-mounts", single), State::Covered, "/run/host/x: seen through the host's mounts");
+    is(&of_status("single-mounts", single), State::Covered, "not through copies of them");
     let elsewhere = finding("single-mounts", |facts| {
         let mut status = status();
         single(&mut status);
@@ -357,6 +387,8 @@ fn what_only_the_report_of_unseen_execs_covers_is_open_without_it() {
     }
     let first = of_status("containers", off);
     is(&first, State::Covered, "in its first second is not seen");
+    is(&first, State::Covered, "what else is mounted there (overlay, disk, bind) is not looked for");
+    is(&of_status("containers", |_| ()), State::Covered, "in its first second some is told");
     is_open(&of_status("containers", |status| status.watch.containers = false), "false", "containers = true");
     is(&finding("map-files", |facts| facts.kernel.map_files = false), State::NotApplicable, "no /proc");
     is(

@@ -7,13 +7,21 @@ use crate::control::status::{MarkKind, Status};
 use crate::event::Mode;
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { id: "exec", what: "a file is executed, by whatever path, descriptor or mount", judge: exec },
+    Check {
+        id: "exec",
+        what: "a file of a marked filesystem is executed, by any path, descriptor or mount",
+        judge: exec,
+    },
     Check {
         id: "single-mounts",
-        what: "a piece of another filesystem, bound into a watched directory",
+        what: "a bind of elsewhere, an overlay, or a disk on a directory rootfs, in a watched directory",
         judge: single_mounts,
     },
-    Check { id: "containers", what: "/dev/shm of a container", judge: containers },
+    Check {
+        id: "containers",
+        what: "/dev/shm of a container, a tmpfs or ramfs of its own",
+        judge: containers,
+    },
     Check {
         id: "user-namespaces",
         what: "a tmpfs in a namespace that a user has made",
@@ -66,7 +74,7 @@ fn single_mounts(facts: &Facts) -> Finding {
     match &facts.guard {
         Guard::Running { status, home: Ok(home) } if home.our_mount_namespace || status.watch.host_mounts => {
             Finding::covered(format!(
-                "{}: seen through the host's mounts, not through copies in other namespaces",
+                "{}: seen through the host's mounts, not through copies of them (a bind, another namespace's)",
                 few(&single)
             ))
         }
@@ -91,10 +99,13 @@ fn containers(facts: &Facts) -> Finding {
             .close(RELOAD);
     }
     let first = match status.watch.unseen.as_str() {
-        "report" => "what runs in its first second is told after the fact",
+        "report" => "of what runs in its first second some is told after the fact",
         _ => "what runs in its first second is not seen",
     };
-    Finding::covered(format!("found within a second, then {}; {first}", outcome(status)))
+    Finding::covered(format!(
+        "found within a second, then {}; {first}; what else is mounted there (overlay, disk, bind) is not looked for",
+        outcome(status)
+    ))
 }
 
 fn user_namespaces(facts: &Facts) -> Finding {
