@@ -174,6 +174,12 @@ impl Identifier {
             self.files.identify(asking, &mut self.aside, file, object);
         }
         let nowhere = object.inner.is_unknown();
+        if let (Fact::Known(facts), Fact::Known(mount), Fact::Unknown(Cause::Unsupported | Cause::Gone), true) =
+            (&object.file, &object.mount.id, &object.inner, object.mount.unique)
+            && scope.is_whole(facts.device, *mount)
+        {
+            self.files.find_taken_away(&mut self.aside, file, object);
+        }
         if let (Fact::Known(facts), Fact::Unknown(cause)) = (&object.file, &object.inner) {
             // Its names are then those of the watched directories of its superblock.
             scope.name(facts.device, Fact::Unknown(*cause), &mut self.directories);

@@ -147,6 +147,24 @@ impl Files {
         object.file = Fact::Known(facts(&stat, device.unwrap_or(device_of(&stat))));
     }
 
+    /// Finds the path inside the superblock where the mount, which showed all of it, has been taken away: it is then the
+    /// path that the kernel shows. To be asked after the mount was in no namespace: such a mount never comes back.
+    pub(super) fn find_taken_away(&mut self, aside: &mut Aside, file: BorrowedFd<'_>, object: &mut Object) {
+        let Ok(stat) = statx::of(file, Want::Nothing) else { return };
+        let (mut seen, mut inner) = (reuse(&mut object.seen), reuse(&mut object.inner));
+        let path = self.path(aside, file, &mut seen);
+        let (deleted, shown) = match path {
+            Ok(()) => deletion(file, &stat, &seen),
+            Err(cause) => (Fact::Unknown(cause), Err(cause)),
+        };
+        inner.clear();
+        let all = Place { root: b"/", point: b"/" };
+        let found = shown.and_then(|shown| inner::path(shown, all, &mut inner));
+        object.seen = kept(path, seen);
+        object.inner = kept(found, inner);
+        object.deleted = deleted;
+    }
+
     /// Finds the path inside the superblock where the mount is nowhere (detached, pivoted away, a layer of an overlay):
     /// opens the file once more, through the mount that our own namespace has at one of `directories`.
     ///

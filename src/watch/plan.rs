@@ -210,8 +210,10 @@ fn scope_of(inputs: &Inputs<'_>, superblocks: &BTreeMap<Device, Superblock>) -> 
     let taken = |device| inputs.foreign.iter().any(|foreign| foreign.device == device);
     for (device, superblock) in superblocks.iter().filter(|(device, one)| one.present || !taken(**device)) {
         builder.superblock(*device, superblock.choice == Choice::Shared);
-        if superblock.choice == Choice::Each {
-            builder.only_mounts(*device);
+        match superblock.choice {
+            Choice::Each => builder.only_mounts(*device),
+            Choice::Whole => builder.shown_whole(*device, superblock.mounts.iter().filter_map(Seen::whole)),
+            Choice::Shared | Choice::Nothing | Choice::Passed(_) => {}
         }
         for named in &superblock.named {
             builder.add(*device, superblock.choice == Choice::Shared, &named.inner, &named.point);

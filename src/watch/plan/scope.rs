@@ -40,6 +40,8 @@ pub(super) struct Superblock {
     namespace: Option<u64>,
     /// Only some mounts of it are watched.
     mounts: bool,
+    /// The mounts that show all of it.
+    whole: Vec<u64>,
 }
 
 /// One directory (or file) of a superblock and its names.
@@ -99,6 +101,15 @@ impl Scope {
     pub fn namespace(&self, device: Device) -> Option<u64> {
         let index = self.superblocks.binary_search_by_key(&device, |superblock| superblock.device).ok()?;
         self.superblocks.get(index)?.namespace
+    }
+
+    /// True where this mount showed all of the superblock `device` when it was last seen. `mount` is an id that is never
+    /// given anew.
+    #[must_use]
+    pub fn is_whole(&self, device: Device, mount: u64) -> bool {
+        let found = self.superblocks.binary_search_by_key(&device, |superblock| superblock.device);
+        let superblock = found.ok().and_then(|index| self.superblocks.get(index));
+        superblock.is_some_and(|superblock| superblock.whole.contains(&mount))
     }
 
     /// True where only single mounts of the superblock `device` are watched: what runs through others is none of ours.
@@ -192,6 +203,7 @@ impl<'a> Builder<'a> {
                 directories: Vec::new(),
                 namespace: None,
                 mounts: false,
+                whole: Vec::new(),
             };
             superblocks.insert(free, fresh);
             free
@@ -219,6 +231,13 @@ impl<'a> Builder<'a> {
     pub(super) fn only_mounts(&mut self, device: Device) {
         if let Some(superblock) = self.superblock(device, false) {
             superblock.mounts = true;
+        }
+    }
+
+    /// These mounts show all of the superblock `device`.
+    pub(super) fn shown_whole(&mut self, device: Device, mounts: impl Iterator<Item = u64>) {
+        if let Some(superblock) = self.superblock(device, false) {
+            superblock.whole.extend(mounts);
         }
     }
 

@@ -333,6 +333,11 @@ impl Seen {
         }
     }
 
+    /// Its id, where it shows all of its filesystem: a path in it is then one inside the superblock, wherever it goes.
+    pub(super) fn whole(&self) -> Option<u64> {
+        self.unique.filter(|_| self.root == b"/")
+    }
+
     /// True where this is surely that mount. Without unique ids a move cannot be told from an unmount and a new mount
     /// that got the same ids: then it is another one, or its predecessor's names would stick to new files.
     fn is(&self, mount: &Mount) -> bool {

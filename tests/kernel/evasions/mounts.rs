@@ -1,6 +1,12 @@
 //! Mounts: binds, moves, detached trees, other roots.
 
-use super::denied;
+use std::time::Duration;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use super::{check, denied, proven};
+use crate::bed::{Exec, bed};
+use crate::helper::play_until_wait;
 
 const NAME: &str = "/dev/shm/evil/x";
 
@@ -245,6 +251,32 @@ fn a_lazily_unmounted_directory() {
         NAME,
         "",
     );
+}
+
+#[test]
+fn a_lazily_unmounted_filesystem_that_is_nowhere_else() {
+    bed(|bed| {
+        let list = "cd /dev/shm/sub/evil\nwait\nexec ./x";
+        let held = "open 50 /dev/shm/sub/evil/x\nwait\nfexec 50";
+        bed.program("/dev/shm/sub/evil/x");
+        proven(list);
+        let guard = bed.prevent();
+        // At once, and when the guard knows that it is gone.
+        for wait in [0, 500] {
+            let mounted = Some("tmpfs");
+            mount(mounted, "/dev/shm/sub", mounted, MsFlags::empty(), None::<&str>).unwrap();
+            bed.program("/dev/shm/sub/evil/x");
+            std::thread::sleep(Duration::from_millis(400));
+            let callers = [play_until_wait(list), play_until_wait(held)];
+            umount2("/dev/shm/sub", MntFlags::MNT_DETACH).unwrap();
+            std::thread::sleep(Duration::from_millis(wait));
+            for caller in callers {
+                let before = guard.attempts().len();
+                assert_eq!(caller.go_on(), Exec::Denied);
+                check(&guard, before, "/dev/shm/sub/evil/x", "/evil/x");
+            }
+        }
+    });
 }
 
 #[test]
