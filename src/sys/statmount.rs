@@ -1,7 +1,7 @@
 //! statmount(2), Linux 6.8: one mount's root, mount point and flags, by its unique id.
 //!
-//! From Linux 6.11 on a mount of another namespace can be asked for, by that namespace's id ([`super::namespaces`]).
-//! Nothing is kept: every call asks the kernel, so a mount that has moved is told where it is now.
+//! From Linux 6.11 on a mount of another namespace can be asked for, by that namespace's id
+//! ([`mount_namespace_id`](super::mounts::mount_namespace_id)). Nothing is kept: every call asks the kernel, so a mount that has moved is told where it is now.
 
 #![allow(unsafe_code, reason = "statmount(2) has no binding in libc or nix")]
 

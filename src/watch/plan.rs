@@ -4,8 +4,8 @@
 //! superblock, in whatever mount namespace; a *mount mark* sees one mount in one namespace, and no copy of it. So:
 //!
 //! - A filesystem mark for what is mounted on or below a watched directory and is at home there: tmpfs, ramfs, and
-//!   disks and overlays (a container runtime mounts those too, always on a directory named `rootfs`: there a mount mark,
-//!   which the container, living in a copy of the mount, never meets). A filesystem that lies in a loop device over a
+//!   disks and overlays (engines of containers mount those too, on a directory named `rootfs` or, an overlay, `merged`:
+//!   there a mount mark, which the container, living in a copy of the mount, never meets). A filesystem that lies in a loop device over a
 //!   file of a watched filesystem gets one wherever it is mounted.
 //! - A mount mark for a piece of another filesystem that is bound into a watched directory: the rest of it is none of our
 //!   business.

@@ -104,8 +104,7 @@ impl<'a> Groups<'a> {
         }
         // A table that does not show the root cannot tell a bind of it from a filesystem of its own.
         let may_be_root = self.root.is_none() && (kind != Kind::Memory || trimmed(&primary.root) != b"");
-        let container =
-            kind != Kind::Memory && !group.at && group.inside.iter().all(|mount| is_bundle(mount));
+        let container = !group.at && group.inside.iter().all(|mount| is_of_container(mount, kind));
         let native = group.is_native(targets, steady.is_none());
         if may_be_root || container || !native { Choice::Each } else { Choice::Whole }
     }
@@ -247,9 +246,14 @@ impl<'a> Group<'a> {
     }
 }
 
-/// The directory on which a container runtime mounts the root of a container (the OCI bundle's `root.path`).
-fn is_bundle(mount: &Mount) -> bool {
-    mount.point.ends_with(b"/rootfs")
+/// Where engines mount the root of a container: on `rootfs` (the OCI bundle's `root.path`), an overlay also on `merged`
+/// (Docker, containers/storage).
+fn is_of_container(mount: &Mount, kind: Kind) -> bool {
+    match kind {
+        Kind::Layered => mount.point.ends_with(b"/rootfs") || mount.point.ends_with(b"/merged"),
+        Kind::Disk => mount.point.ends_with(b"/rootfs"),
+        Kind::Memory | Kind::Kernel | Kind::Remote => false,
+    }
 }
 
 /// The paths of the directories that can be watched, each once.
