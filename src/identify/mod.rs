@@ -268,7 +268,8 @@ impl Identifier {
         scope.name(device, Fact::Unknown(Cause::Unsteady), &mut object.names)
     }
 
-    /// Looks again, `looks` times: the file's facts if it is where `object` says each time.
+    /// Looks again, `looks` times: the file's facts if it is where `object` says each time. One whose mount is nowhere, as
+    /// that of an overlay's layer, is looked at through our own mounts.
     fn steady(
         &mut self,
         looks: usize,
@@ -282,7 +283,17 @@ impl Identifier {
         for _ in 0..looks {
             let stat = statx::of(file, self.features.mount_id()).ok()?;
             let look = self.files.look(asking, &mut self.aside, file, &stat, &mut self.seen, &mut self.inner);
-            if look.inner.is_err() || self.inner != *inner || look.deleted != object.deleted {
+            if look.inner == Err(Cause::Unsupported) && stat.links == 1 {
+                let roots = object.names.iter().filter_map(|name| name.strip_suffix(inner.as_slice()));
+                let which = (object.file.known()?.device, stat.inode);
+                let Self { files, aside, inner, .. } = self;
+                if !files.is_inside(asking, aside, file, which, roots, inner) {
+                    return None;
+                }
+            } else if look.inner.is_err() {
+                return None;
+            }
+            if self.inner != *inner || look.deleted != object.deleted {
                 return None;
             }
             last = Some(stat);

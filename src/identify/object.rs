@@ -178,20 +178,34 @@ impl Files {
         object: &mut Object,
     ) {
         let Fact::Known(facts) = &object.file else { return };
-        if facts.links > 1 {
-            return;
+        let mut inner = Vec::new();
+        if facts.links <= 1
+            && self.is_inside(asking, aside, file, (facts.device, facts.inode), directories, &mut inner)
+        {
+            object.inner = Fact::Known(inner);
         }
+    }
+
+    /// The same for a file with at most one name, of this superblock and inode: whether its path is in `inner`.
+    pub(super) fn is_inside<'n>(
+        &mut self,
+        asking: Asking<'_>,
+        aside: &mut Aside,
+        file: BorrowedFd<'_>,
+        (superblock, inode): (Device, u64),
+        directories: impl Iterator<Item = &'n [u8]>,
+        inner: &mut Vec<u8>,
+    ) -> bool {
         for directory in directories {
-            let Ok(place) = place(directory, facts.device) else { continue };
+            let Ok(place) = place(directory, superblock) else { continue };
             let Ok(again) = handle::through(place.as_fd(), file) else { continue };
             let Ok(stat) = statx::of(again.as_fd(), asking.features.mount_id()) else { continue };
-            let (mut seen, mut inner) = (Vec::new(), Vec::new());
-            let look = self.look(asking, aside, again.as_fd(), &stat, &mut seen, &mut inner);
-            if look.inner.is_ok() && stat.inode == facts.inode {
-                object.inner = Fact::Known(inner);
-                return;
+            let look = self.look(asking, aside, again.as_fd(), &stat, &mut Vec::new(), inner);
+            if look.inner.is_ok() && stat.inode == inode {
+                return true;
             }
         }
+        false
     }
 
     /// Looks where the file is: into `seen` comes its path as the kernel shows it, into `inner` its path inside the
