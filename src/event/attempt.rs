@@ -63,8 +63,9 @@ pub struct Subject {
     /// The credentials of the thread, before the exec. Essential.
     pub credentials: Fact<Credentials>,
     /// `user.id`: "0" if the real uid or the effective uid after the exec is 0, else the effective uid after the
-    /// exec. May over-estimate, never under-estimate. Where no exec is awaited: "0" if any of the four uids is 0, for a
-    /// process can go back to its saved one; else the effective uid. Essential.
+    /// exec. May over-estimate; under-estimates only where another file than the one that is judged gives the privilege.
+    /// Where no exec is awaited: "0" if any of the four uids is 0, for a process can go back to its saved one; else the
+    /// effective uid. Essential.
     pub user: Fact<Uid>,
     /// The effective gid after the exec. Essential.
     pub group: Fact<Gid>,
