@@ -2,7 +2,7 @@
 //!
 //! They are tested so that the table stays true: a way that is closed one day fails here, and moves.
 
-use super::{proven, with_wait};
+use super::{containers, proven, with_wait};
 use crate::bed::{Exec, bed};
 use crate::helper::play_until_wait;
 
@@ -14,6 +14,20 @@ fn runs(steps: &str) {
         proven(&list);
         let guard = bed.prevent();
         assert_eq!(play_until_wait(&list).go_on(), Exec::Ran(0), "closed: {list}: {:#?}", guard.attempts());
+    });
+}
+
+/// The same with a guard that watches other namespaces, has had the time to find this one, and would deny `TOKEN`.
+#[track_caller]
+fn runs_where_namespaces_are_watched(steps: &str) {
+    let token = containers::token();
+    let list = with_wait(&steps.replace("TOKEN", &token));
+    bed(move |bed| {
+        proven(&list);
+        let guard = containers::guard(bed, &token);
+        let waits = play_until_wait(&list);
+        std::thread::sleep(std::time::Duration::from_millis(1200));
+        assert_eq!(waits.go_on(), Exec::Ran(0), "closed: {list}: {:#?}", guard.attempts());
     });
 }
 
@@ -183,16 +197,86 @@ fn a_disk_image_that_lies_elsewhere_mounted_at_it_in_another_namespace() {
     if !super::has("mkfs.ext4") {
         return;
     }
-    runs(
+    runs_where_namespaces_are_watched(
         "unshare m
          mount tmpfs none /srv
          image /srv/image
          run mkfs.ext4 -q -F /srv/image
          loop 50 /srv/image
          mountloop 50 ext4 /dev/shm
-         program /dev/shm/x
-         exec /dev/shm/x",
+         program /dev/shm/TOKEN
+         exec /dev/shm/TOKEN",
     );
+}
+
+#[test]
+fn a_disk_image_that_lies_elsewhere_mounted_below_it_in_another_namespace() {
+    if !super::has("mkfs.ext4") {
+        return;
+    }
+    runs_where_namespaces_are_watched(
+        "unshare m
+         mount tmpfs none /srv
+         image /srv/image
+         run mkfs.ext4 -q -F /srv/image
+         loop 50 /srv/image
+         mkdir /run/sub
+         mountloop 50 ext4 /run/sub
+         program /run/sub/TOKEN
+         exec /run/sub/TOKEN",
+    );
+}
+
+#[test]
+fn an_overlay_of_elsewhere_mounted_at_it_in_another_namespace() {
+    runs_where_namespaces_are_watched(
+        "unshare m
+         mount tmpfs none /srv
+         program /srv/low/TOKEN
+         mkdir /srv/up
+         mkdir /srv/work
+         mount overlay none /dev/shm lowerdir=/srv/low,upperdir=/srv/up,workdir=/srv/work
+         exec /dev/shm/TOKEN",
+    );
+}
+
+#[test]
+fn an_overlay_of_elsewhere_mounted_below_it_in_another_namespace() {
+    runs_where_namespaces_are_watched(
+        "unshare m
+         mount tmpfs none /srv
+         program /srv/low/TOKEN
+         mkdir /srv/up
+         mkdir /srv/work
+         mkdir /run/sub
+         mount overlay none /run/sub lowerdir=/srv/low,upperdir=/srv/up,workdir=/srv/work
+         exec /run/sub/TOKEN",
+    );
+}
+
+/// What both ways out of a container's root have in common: a disk of elsewhere, mounted as a runtime does it.
+const ROOT_OF_A_CONTAINER: &str = "try detach /run/x/rootfs
+    mount tmpfs none /srv
+    image /srv/image
+    run mkfs.ext4 -q -F /srv/image
+    loop 50 /srv/image
+    mkdir /run/x/rootfs
+    mountloop 50 ext4 /run/x/rootfs
+    program /run/x/rootfs/x
+    sleep 300";
+
+#[test]
+fn a_disk_on_a_directory_called_rootfs_by_a_copy_of_that_mount_in_another_namespace() {
+    if super::has("mkfs.ext4") {
+        runs(&format!("{ROOT_OF_A_CONTAINER}\n unshare m\n exec /run/x/rootfs/x"));
+    }
+}
+
+#[test]
+fn a_disk_on_a_directory_called_rootfs_by_a_bind_of_that_mount() {
+    if super::has("mkfs.ext4") {
+        runs(&format!("{ROOT_OF_A_CONTAINER}\n try detach /mnt\n bind /run/x/rootfs /mnt\n exec /mnt/x"));
+    }
 }
 
 #[test]
