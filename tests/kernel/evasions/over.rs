@@ -155,7 +155,7 @@ fn a_tmpfs_of_the_directory_that_was_lazily_unmounted() {
          detach /dev/shm/sub
          sleep 300
          execat 50 x",
-        "/dev/shm/sub/",
+        "/dev/shm/sub/x",
         "/x",
     );
 }
