@@ -111,7 +111,7 @@ impl Identify for Here {
         self.identifier.fetch(groups, file, attempt, deadline);
     }
 
-    fn confirm(&mut self, _file: BorrowedFd<'_>, _attempt: &Attempt) -> Standing {
+    fn confirm(&mut self, _file: BorrowedFd<'_>, _scope: &Scope, _attempt: &Attempt) -> Standing {
         Standing::There
     }
 

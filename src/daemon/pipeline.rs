@@ -54,7 +54,7 @@ pub trait Identify {
     /// Further facts; what is not there by the deadline is unknown.
     fn fetch(&mut self, groups: Groups, file: BorrowedFd<'_>, attempt: &mut Attempt, deadline: Instant);
     /// Whether the file is where it is said to be: asked before an exception lets it run.
-    fn confirm(&mut self, file: BorrowedFd<'_>, attempt: &Attempt) -> Standing;
+    fn confirm(&mut self, file: BorrowedFd<'_>, scope: &Scope, attempt: &Attempt) -> Standing;
     /// Keeps the content as it was when it was hashed, for as long as the descriptor is open; `None` where somebody
     /// writes to it, or the kernel cannot.
     fn hold(&mut self, file: BorrowedFd<'_>) -> Option<OwnedFd>;
@@ -355,7 +355,7 @@ impl<I: Identify, S: Sink> Pipeline<I, S> {
         if !by_place {
             return Some(decision);
         }
-        match self.identify.confirm(job.duty.as_fd(), &job.attempt) {
+        match self.identify.confirm(job.duty.as_fd(), &job.live.scope, &job.attempt) {
             Standing::There => return Some(decision),
             Standing::Lately => return None,
             Standing::Gone => {}
@@ -434,8 +434,8 @@ impl Identify for Identifier {
         self.fetch(groups, file, attempt, deadline);
     }
 
-    fn confirm(&mut self, file: BorrowedFd<'_>, attempt: &Attempt) -> Standing {
-        self.confirm(file, attempt)
+    fn confirm(&mut self, file: BorrowedFd<'_>, scope: &Scope, attempt: &Attempt) -> Standing {
+        self.confirm(file, scope, attempt)
     }
 
     fn hold(&mut self, file: BorrowedFd<'_>) -> Option<OwnedFd> {

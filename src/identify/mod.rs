@@ -208,9 +208,9 @@ impl Identifier {
     /// directories between the two could make up a path that never was, or bring the file there meanwhile.
     ///
     /// Looks several times, and in our own mount namespace at the name itself: the very file must stand there (one
-    /// without a name cannot). [`Standing::Gone`] for an unknown place. Does not block. Costs about as much as
+    /// without a name cannot), unless `scope` has its superblock from another namespace. [`Standing::Gone`] for an unknown place. Does not block. Costs about as much as
     /// [`Identifier::essential`] twice; where the answer would be the same with the place unknown, it is not needed.
-    pub fn confirm(&mut self, file: BorrowedFd<'_>, attempt: &Attempt) -> Standing {
+    pub fn confirm(&mut self, file: BorrowedFd<'_>, scope: &Scope, attempt: &Attempt) -> Standing {
         let Attempt { subject, object, .. } = attempt;
         let (Some(inner), Some(facts)) = (object.inner.known(), object.file.known()) else {
             return Standing::Gone;
@@ -218,11 +218,11 @@ impl Identifier {
         let thread = subject.thread.known().map(|Pid(id)| *id);
         let Some(stat) = self.steady(LOOKS, thread, file, object) else { return Standing::Gone };
         // Before others are looked at.
-        let is_ours = self.files.whereabouts() != Whereabouts::Elsewhere;
+        let elsewhere = self.files.whereabouts() == Whereabouts::Elsewhere;
         let stands = match self.files.stands(&stat, facts.device, inner, object.names.iter()) {
             Some(stands) => stands || object.deleted == Fact::Known(true),
-            // Its names are of a place that it was taken away from.
-            None => !is_ours,
+            // Its names are those of another namespace, or of a place that it was taken away from.
+            None => elsewhere && scope.namespace(facts.device).is_some(),
         };
         match stands {
             false => Standing::Gone,

@@ -239,7 +239,7 @@ impl Identify for FakeIdentify {
         }
     }
 
-    fn confirm(&mut self, _: BorrowedFd<'_>, _: &Attempt) -> Standing {
+    fn confirm(&mut self, _: BorrowedFd<'_>, _: &Scope, _: &Attempt) -> Standing {
         self.script.confirms.pop().unwrap_or(Standing::There)
     }
 }

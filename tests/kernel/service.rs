@@ -132,3 +132,20 @@ fn a_guard_that_no_service_manager_started_guards_its_own_mounts() {
         assert_eq!(as_process_1(bed, &inner), "126\n");
     });
 }
+
+#[test]
+fn an_exception_holds_in_mounts_of_the_host_until_they_are_taken_away() {
+    bed(|bed| {
+        let told = service(
+            bed,
+            "",
+            "mkdir -p /run/docker/v /run/docker/w
+             mount -t tmpfs none /run/docker/v; cp /bin/true /run/docker/v/x",
+            "mount -t tmpfs none /run/docker/w; cp /bin/true /run/docker/w/x; sleep 0.5
+             ran /run/docker/v/x; ran /run/docker/w/x
+             mv /run/docker /run/plain
+             ran /run/plain/v/x; ran /run/plain/w/x",
+        );
+        assert_eq!(told, "0\n0\n126\n126\n");
+    });
+}

@@ -427,12 +427,16 @@ mod confirm {
             for features in every_kind() {
                 let mut identifier = Identifier::with(features).unwrap();
                 let attempt = named(&mut identifier, &file, dir);
-                assert_eq!(identifier.confirm(file.as_fd(), &attempt), Standing::Lately, "{features:?}");
+                assert_eq!(
+                    identifier.confirm(file.as_fd(), &Scope::default(), &attempt),
+                    Standing::Lately,
+                    "{features:?}"
+                );
                 let aside = dir.join("y");
                 std::fs::rename(&path, &aside).unwrap();
-                assert_eq!(identifier.confirm(file.as_fd(), &attempt), Standing::Gone);
+                assert_eq!(identifier.confirm(file.as_fd(), &Scope::default(), &attempt), Standing::Gone);
                 std::fs::rename(&aside, &path).unwrap();
-                assert_eq!(identifier.confirm(file.as_fd(), &attempt), Standing::Lately);
+                assert_eq!(identifier.confirm(file.as_fd(), &Scope::default(), &attempt), Standing::Lately);
             }
         });
     }
@@ -446,9 +450,9 @@ mod confirm {
             let attempt = named(&mut identifier, &file, dir);
             std::fs::remove_file(&path).unwrap();
             // It was there, and is no more.
-            assert_eq!(identifier.confirm(file.as_fd(), &attempt), Standing::Gone);
+            assert_eq!(identifier.confirm(file.as_fd(), &Scope::default(), &attempt), Standing::Gone);
             let attempt = named(&mut identifier, &file, dir);
-            assert_eq!(identifier.confirm(file.as_fd(), &attempt), Standing::There);
+            assert_eq!(identifier.confirm(file.as_fd(), &Scope::default(), &attempt), Standing::There);
         });
     }
 
@@ -485,7 +489,7 @@ mod confirm {
             let mut identifier = Identifier::new().unwrap();
             let mut attempt = named(&mut identifier, &file, dir);
             attempt.object.inner = Fact::Unknown(Cause::Unsteady);
-            assert_eq!(identifier.confirm(file.as_fd(), &attempt), Standing::Gone);
+            assert_eq!(identifier.confirm(file.as_fd(), &Scope::default(), &attempt), Standing::Gone);
         });
     }
 
@@ -529,7 +533,9 @@ mod confirm {
                     }
                     wrong += 1;
                     attempt.object.names = [[bytes(&watched), inner.clone()].concat()].iter().collect();
-                    confirmed += usize::from(identifier.confirm(file.as_fd(), &attempt) != Standing::Gone);
+                    confirmed += usize::from(
+                        identifier.confirm(file.as_fd(), &Scope::default(), &attempt) != Standing::Gone,
+                    );
                 }
                 stop.store(true, std::sync::atomic::Ordering::Relaxed);
             });
