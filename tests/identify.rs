@@ -4,18 +4,22 @@
 //! it was skipped, and fails where `CI` is set.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "a test executes what is then looked at")]
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use shmguard::event::{Attempt, Cause, Fact};
 use shmguard::identify::Identifier;
+use shmguard::identify::running::{self, Whence};
 use shmguard::watch::links::resolve;
 use shmguard::watch::mounts::MountTable;
+use shmguard::watch::place::View;
 use shmguard::watch::plan::{Inputs, Placement, Scope, Settings, SharedFilesystem, plan};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -196,5 +200,51 @@ fn a_mount_that_a_stranger_moves_all_the_time_gets_nothing_outside() {
         }
         eprintln!("{unsteady} of {looks} places were unsteady");
         assert_eq!(outside, 0, "of {looks}");
+    });
+}
+
+#[test]
+fn a_fresh_mount_of_the_guarded_namespace_is_seen_as_one_by_a_guard_in_a_namespace_of_its_own() {
+    in_own_namespace(|base| {
+        let watched = base.join("watched");
+        fs::create_dir_all(watched.join("sub")).unwrap();
+        let (ask, asked): (_, Receiver<(i32, Scope)>) = channel();
+        let (tell, told) = channel();
+        // Its copy is from before the mount, and nothing comes into it.
+        let guard = Stranger::that(move || {
+            let mut identifier = Identifier::new().unwrap();
+            let work = move || {
+                let Ok((process, scope)) = asked.try_recv() else { return };
+                let (mut attempt, deadline) = (Attempt::default(), Instant::now() + Duration::from_secs(5));
+                let mut running = identifier.running(process).unwrap();
+                identifier.keep_who(&mut running);
+                let memory = running::memory().unwrap();
+                tell.send(identifier.describe(&running, memory, &scope, deadline, &mut attempt)).unwrap();
+            };
+            ((), Box::new(work) as Box<dyn FnMut()>)
+        });
+        let mounts = View::own().table().unwrap();
+        if mounts.namespace().is_none() {
+            return eprintln!("SKIPPED: this kernel tells no ids of mount namespaces");
+        }
+        let directories = resolve(std::slice::from_ref(&watched));
+        let inputs = Inputs {
+            directories: &directories,
+            mounts: &mounts,
+            stored: &[],
+            foreign: &[],
+            settings: Settings::default(),
+        };
+        let scope = plan(&inputs, None).scope;
+        tmpfs(&watched.join("sub"));
+        let program = watched.join("sub/x");
+        fs::copy("/bin/sleep", &program).unwrap();
+        let mut child = Command::new(&program).arg("60").spawn().unwrap();
+        ask.send((i32::try_from(child.id()).unwrap(), scope)).unwrap();
+        let whence = told.recv_timeout(Duration::from_secs(20));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(guard);
+        assert_eq!(whence, Ok(Whence::Fresh));
     });
 }

@@ -363,8 +363,15 @@ fn an_overlay_is_seen_through_its_layers_and_one_in_a_watched_directory_as_a_who
             .unwrap();
         bed.replan();
         assert!(bed.sees(&bed.at("shm/over/theirs")));
+        assert!(bed.sees_in_new_namespace("", &bed.at("shm/over/theirs")));
+        unmount(&bed.at("shm/over"));
+        fs::create_dir_all(bed.at("shm/c/rootfs")).unwrap();
+        mount(Some("o"), &bed.at("shm/c/rootfs"), Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+            .unwrap();
+        bed.replan();
+        assert!(bed.sees(&bed.at("shm/c/rootfs/theirs")));
         // A container lives in a copy of the mount: it is none of our business.
-        assert!(!bed.sees_in_new_namespace("", &bed.at("shm/over/theirs")));
+        assert!(!bed.sees_in_new_namespace("", &bed.at("shm/c/rootfs/theirs")));
     });
 }
 

@@ -211,13 +211,14 @@ impl Identifier {
         }
         running.tell_who(&mut attempt.subject);
         let device = attempt.object.file.known().map(|file| file.device);
-        let ours =
-            attempt.object.inner.known().is_some() && self.files.whereabouts() != Whereabouts::Elsewhere;
+        // A guard in a namespace of its own guards the mounts of another one.
+        let home = self.files.whereabouts() != Whereabouts::Elsewhere
+            || space.is_some_and(|space| scope.is_home(space));
+        let ours = attempt.object.inner.known().is_some() && home;
         let seen = attempt.object.seen.known().filter(|seen| ours && scope.covers(seen));
         if device.is_some_and(|device| scope.contains(device)) {
-            let elsewhere = || self.files.whereabouts() == Whereabouts::Elsewhere;
-            let in_container = || device.is_some_and(|device| scope.watches_mounts(device)) && elsewhere();
-            if placement == Placement::Outside || running.is_at_root() && in_container() {
+            let is_copy = || !home && device.is_some_and(|device| scope.watches_mounts(device));
+            if placement == Placement::Outside || running.is_at_root() && is_copy() {
                 return Whence::Outside;
             }
             // The number may have been another filesystem's when the scope was made, and the names with it.

@@ -61,6 +61,7 @@ pub struct MountTable {
     tops: HashMap<Vec<u8>, usize>,
     /// The ids of those that their own path leads to.
     seen: HashSet<u32>,
+    namespace: Option<u64>,
 }
 
 impl MountTable {
@@ -88,6 +89,18 @@ impl MountTable {
             mount.unique = known.get(&(mount.id, mount.device)).copied();
         }
         self
+    }
+
+    /// The same table, as that of the mount namespace with this id.
+    #[must_use]
+    pub fn of_namespace(self, namespace: Option<u64>) -> Self {
+        Self { namespace, ..self }
+    }
+
+    /// The id of the mount namespace whose table it is, where the kernel tells it (Linux 6.11).
+    #[must_use]
+    pub fn namespace(&self) -> Option<u64> {
+        self.namespace
     }
 
     /// All mounts in the order of the text: the order in which they were mounted, but for a copied namespace.

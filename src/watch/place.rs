@@ -60,8 +60,10 @@ impl View {
     pub fn table(&self) -> io::Result<MountTable> {
         // The ids first: a mount that comes between has none, and is then known by its recycled id, like all were
         // before Linux 6.8.
-        let ids = self.ids().unwrap_or_default();
-        Ok(MountTable::parse(&std::fs::read(self.mountinfo())?).with_unique_ids(&ids))
+        let namespace = self.namespace_id();
+        let ids = self.ids(namespace.as_ref().ok().copied()).unwrap_or_default();
+        let table = MountTable::parse(&std::fs::read(self.mountinfo())?);
+        Ok(table.with_unique_ids(&ids).of_namespace(namespace.ok()))
     }
 
     /// Opens (O_PATH) what a mark is for. ESTALE: something else is there now, so the table is to be read again. Hidden
@@ -117,14 +119,16 @@ impl View {
         self.process.join("ns/mnt")
     }
 
-    fn ids(&self) -> io::Result<Vec<UniqueId>> {
-        let namespace = match self.own {
-            true => None,
-            false => {
-                let file = std::fs::File::open(self.namespace())?;
-                Some(sys::mounts::mount_namespace_id(file.as_fd())?)
-            }
-        };
+    fn namespace_id(&self) -> io::Result<u64> {
+        sys::mounts::mount_namespace_id(std::fs::File::open(self.namespace())?.as_fd())
+    }
+
+    /// Of another namespace than ours only where its id is known.
+    fn ids(&self, namespace: Option<u64>) -> io::Result<Vec<UniqueId>> {
+        let namespace = namespace.filter(|_| !self.own);
+        if namespace.is_none() && !self.own {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let ids = sys::mounts::mount_ids(namespace)?;
         Ok(ids
             .into_iter()

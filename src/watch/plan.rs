@@ -206,7 +206,7 @@ fn scope_of(inputs: &Inputs<'_>, superblocks: &BTreeMap<Device, Superblock>) -> 
             watched.push(path);
         }
     }
-    let mut builder = scope::Builder::new(&inputs.directories.links, &watched);
+    let mut builder = scope::Builder::new(&inputs.directories.links, &watched, inputs.mounts.namespace());
     let taken = |device| inputs.foreign.iter().any(|foreign| foreign.device == device);
     for (device, superblock) in superblocks.iter().filter(|(device, one)| one.present || !taken(**device)) {
         builder.superblock(*device, superblock.choice == Choice::Shared);

@@ -16,6 +16,8 @@ pub struct Scope {
     superblocks: Vec<Superblock>,
     /// The watched directories under all their names, each with a trailing `/`.
     everywhere: Vec<Box<[u8]>>,
+    /// The mount namespace that is guarded.
+    home: Option<u64>,
 }
 
 /// Where a file lies with regard to the watched directories.
@@ -103,6 +105,12 @@ impl Scope {
         self.superblocks.get(index)?.namespace
     }
 
+    /// True for the mount namespace whose watched directories these are: its id as statmount(2) takes it.
+    #[must_use]
+    pub fn is_home(&self, namespace: u64) -> bool {
+        self.home == Some(namespace)
+    }
+
     /// True where this mount showed all of the superblock `device` when it was last seen. `mount` is an id that is never
     /// given anew.
     #[must_use]
@@ -183,8 +191,8 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(links: &'a [Link], watched: &'a [Vec<u8>]) -> Self {
-        let mut scope = Scope::default();
+    pub(super) fn new(links: &'a [Link], watched: &'a [Vec<u8>], home: Option<u64>) -> Self {
+        let mut scope = Scope { home, ..Scope::default() };
         for directory in watched {
             add_directories(&aliases(directory, links), &mut scope.everywhere);
         }
