@@ -22,7 +22,9 @@ pub(super) fn standing(stat: &Stat, attempt: &Attempt) -> Standing {
     let (object, subject) = (&attempt.object, &attempt.subject);
     let Some(inner) = object.inner.known() else { return Standing::Gone };
     let is_it = |there: Stat| (there.device, there.inode) == (stat.device, stat.inode);
-    let here = object.names.iter().find(|name| name.ends_with(inner) && at(name).is_ok_and(is_it));
+    // A deleted one had a name, and could be moved before it lost that.
+    let stood = |name: &[u8]| object.deleted == Fact::Known(true) || at(name).is_ok_and(is_it);
+    let here = object.names.iter().find(|name| name.ends_with(inner) && stood(name));
     let Some(here) = here else { return Standing::There };
     // One that cannot be looked at may have been.
     let moved =

@@ -11,7 +11,7 @@ use crate::bed::{Exec, bed, exec, wait_until};
 use crate::helper::{crowd, play_until_wait};
 
 /// Who may write to the excepted directory moves the file into it while its exec waits.
-fn moved_meanwhile(from: &'static str, to: &'static str, typed: &'static str) {
+fn moved_meanwhile(from: &'static str, to: &'static str, typed: &'static str, deleted: bool) {
     bed(move |bed| {
         let program = bed.program(typed);
         fs::create_dir_all("/run/docker").unwrap();
@@ -20,20 +20,34 @@ fn moved_meanwhile(from: &'static str, to: &'static str, typed: &'static str) {
         let caller = crowd(1, 1, &program);
         wait_until("it waits", || caller.waiting() == 1);
         fs::rename(from, to).unwrap();
+        let there = typed.replace(from, to);
+        if deleted {
+            fs::remove_file(&there).unwrap();
+        }
         guard.signal(Signal::SIGCONT);
         assert_eq!(caller.end(), Exec::Denied);
-        assert_eq!(exec(typed.replace(from, to)), Exec::Ran(0), "the exception is there");
+        assert_eq!(exec(bed.program(there)), Exec::Ran(0), "the exception is there");
     });
 }
 
 #[test]
 fn a_file_moved_into_the_excepted_directory_while_its_exec_waits() {
-    moved_meanwhile("/run/evil/x", "/run/docker/x", "/run/evil/x");
+    moved_meanwhile("/run/evil/x", "/run/docker/x", "/run/evil/x", false);
+}
+
+#[test]
+fn a_file_moved_into_the_excepted_directory_and_deleted_while_its_exec_waits() {
+    moved_meanwhile("/run/evil/x", "/run/docker/x", "/run/evil/x", true);
 }
 
 #[test]
 fn a_directory_moved_into_the_excepted_directory_while_the_exec_waits() {
-    moved_meanwhile("/run/evil", "/run/docker/evil", "/run/evil/x");
+    moved_meanwhile("/run/evil", "/run/docker/evil", "/run/evil/x", false);
+}
+
+#[test]
+fn a_directory_moved_into_the_excepted_directory_while_the_exec_waits_for_a_file_that_is_deleted() {
+    moved_meanwhile("/run/evil", "/run/docker/evil", "/run/evil/x", true);
 }
 
 /// A filesystem that was mounted in the excepted directory is taken to a watched one: its files are there now.
