@@ -452,7 +452,7 @@ mod confirm {
             // It was there, and is no more.
             assert_eq!(identifier.confirm(file.as_fd(), &Scope::default(), &attempt), Standing::Gone);
             let attempt = named(&mut identifier, &file, dir);
-            assert_eq!(identifier.confirm(file.as_fd(), &Scope::default(), &attempt), Standing::There);
+            assert_eq!(identifier.confirm(file.as_fd(), &Scope::default(), &attempt), Standing::Lately);
         });
     }
 
