@@ -206,6 +206,8 @@ impl Looker {
         let whence =
             self.identifier.describe(&program.running, self.memory, &live.scope, deadline, &mut attempt);
         match whence {
+            // Where only mounts of it are watched, others of it mostly stay what they are.
+            Whence::Outside if live.scope.watches_mounts(file.0) => self.tray.forget(program.running.mount()),
             Whence::Outside => {}
             Whence::Unmarkable(_) => self.report(program, attempt),
             Whence::Watched => {
@@ -319,7 +321,7 @@ impl Looker {
 fn is_named(one: &mut Waiting, scope: &Scope) -> bool {
     let object = &mut one.attempt.object;
     let Some(device) = object.file.known().map(|file| file.device) else { return false };
-    if !scope.contains(device) {
+    if !scope.is_mounted(device) {
         return false;
     }
     object.names.clear();

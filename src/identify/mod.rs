@@ -105,6 +105,13 @@ pub enum IdentifyError {
     },
 }
 
+/// A deleted file, whose name was one of its names.
+fn was_there(object: &Object) -> bool {
+    let shown = object.seen.known().and_then(|seen| seen.strip_suffix(inner::DELETED));
+    object.deleted == Fact::Known(true)
+        && shown.is_some_and(|shown| object.names.iter().any(|name| name == shown))
+}
+
 impl Identifier {
     /// Opens what is kept, and tries what the kernel can.
     pub fn new() -> Result<Self, IdentifyError> {
@@ -220,7 +227,7 @@ impl Identifier {
         // Before others are looked at.
         let elsewhere = self.files.whereabouts() == Whereabouts::Elsewhere;
         let stands = match self.files.stands(&stat, facts.device, inner, object.names.iter()) {
-            Some(stands) => stands || object.deleted == Fact::Known(true),
+            Some(stands) => stands || was_there(object),
             // Its names are those of another namespace, or of a place that it was taken away from.
             None => elsewhere && scope.namespace(facts.device).is_some(),
         };

@@ -34,10 +34,11 @@ pub struct Running {
     who: Option<Who>,
 }
 
-/// Of a process: its ids, its mount namespace's, and its root's.
+/// Of a process.
 #[derive(Clone, Debug)]
 struct Who {
-    ids: Ids,
+    ids: Option<Ids>,
+    /// Its mount namespace.
     space: Option<Space>,
     /// The mount at its root.
     root: Option<MountId>,
@@ -98,8 +99,18 @@ impl Running {
         Some(self.who.as_ref()?.space.as_ref()?.id)
     }
 
+    /// Where only mounts of its superblock are watched: it came through one of them, or a copy that is not a container's.
+    fn is_of_watched_mount(&self, home: bool, device: Device, object: &Object, scope: &Scope) -> bool {
+        let is_below = object.seen.known().is_some_and(|seen| scope.covers(seen));
+        // Of a part of a larger filesystem, the rest can be executed where it lies.
+        let is_named = object.inner.known().is_none_or(|inner| scope.has_name(device, inner));
+        let is_copy = || !home && !self.is_of_its_root() && scope.has_name(device, b"/");
+        let is_own = || home || !self.is_of_its_root();
+        is_named && (is_below && is_own() || is_copy())
+    }
+
     /// It lies on the mount that is its process's root, as in a container.
-    fn is_at_root(&self) -> bool {
+    fn is_of_its_root(&self) -> bool {
         let root = self.who.as_ref().and_then(|who| who.root);
         root.is_some_and(|root| root != MountId::Unsaid && root == self.stat.mount)
     }
@@ -115,7 +126,9 @@ impl Running {
 impl Running {
     /// Fills in what was kept and can't be read any more.
     fn tell_who(&self, subject: &mut Subject) {
-        let (Fact::Unknown(_), Some(Who { ids, .. })) = (&subject.credentials, &self.who) else { return };
+        let (Fact::Unknown(_), Some(Who { ids: Some(ids), .. })) = (&subject.credentials, &self.who) else {
+            return;
+        };
         subject.process = Fact::Known(ids.process);
         subject.parent_pid = ids.parent.map_or(Fact::Absent, Fact::Known);
         subject.credentials = Fact::Known(ids.credentials);
@@ -152,20 +165,14 @@ impl Identifier {
 
     /// Keeps who runs it: what can be told of it also when the process has ended. Does not block.
     pub fn keep_who(&mut self, running: &mut Running) {
-        let Ok(ids) = subject::ids(
-            &self.proc,
-            self.features,
-            running.process,
-            &mut subject::Last::default(),
-            &mut self.text,
-        ) else {
-            return;
-        };
+        // First what tells where its mounts are: nothing else does when it has ended.
         let space = self.proc.open_file(running.process, "ns/mnt");
         let space = space.ok().and_then(|space| {
             let id = mount_namespace_id(space.as_fd()).ok()?;
             Some(Space { id, _kept: Arc::new(space) })
         });
+        let mut last = subject::Last::default();
+        let ids = subject::ids(&self.proc, self.features, running.process, &mut last, &mut self.text).ok();
         let root = self.proc.open_path(running.process, "root");
         let root = root.ok().and_then(|root| statx::of(root.as_fd(), self.features.mount_id()).ok());
         running.who = Some(Who { ids, space, root: root.map(|root| root.mount) });
@@ -216,9 +223,17 @@ impl Identifier {
             || space.is_some_and(|space| scope.is_home(space));
         let ours = attempt.object.inner.known().is_some() && home;
         let seen = attempt.object.seen.known().filter(|seen| ours && scope.covers(seen));
-        if device.is_some_and(|device| scope.contains(device)) {
-            let is_copy = || !home && device.is_some_and(|device| scope.watches_mounts(device));
-            if placement == Placement::Outside || running.is_at_root() && is_copy() {
+        // The number of one that is gone can be another's by now: then a mount of it that was seen says that it is not, or
+        // a path in a watched directory that this one is such a one, too.
+        let is_it = |device: &Device| {
+            scope.is_mounted(*device)
+                || scope.contains(*device)
+                    && (seen.is_some() || running.mount().is_some_and(|mount| scope.is_whole(*device, mount)))
+        };
+        if let Some(device) = device.filter(is_it) {
+            let of_others = scope.watches_mounts(device)
+                && !running.is_of_watched_mount(home, device, &attempt.object, scope);
+            if placement == Placement::Outside || of_others {
                 return Whence::Outside;
             }
             // The number may have been another filesystem's when the scope was made, and the names with it.

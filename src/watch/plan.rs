@@ -210,6 +210,9 @@ fn scope_of(inputs: &Inputs<'_>, superblocks: &BTreeMap<Device, Superblock>) -> 
     let taken = |device| inputs.foreign.iter().any(|foreign| foreign.device == device);
     for (device, superblock) in superblocks.iter().filter(|(device, one)| one.present || !taken(**device)) {
         builder.superblock(*device, superblock.choice == Choice::Shared);
+        if !superblock.present {
+            builder.is_gone(*device);
+        }
         match superblock.choice {
             Choice::Each => builder.only_mounts(*device),
             Choice::Whole => builder.shown_whole(*device, superblock.mounts.iter().filter_map(Seen::whole)),

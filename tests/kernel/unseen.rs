@@ -328,6 +328,63 @@ fn what_runs_in_a_container_whose_root_lies_below_a_watched_directory_is_not_tol
 }
 
 #[test]
+fn programs_of_a_filesystem_of_which_a_part_is_bound_into_a_watched_directory_are_not_told() {
+    bed(|bed| {
+        furnish(bed);
+        let play = |steps: &str| assert_eq!(play_until_wait(steps).go_on(), Exec::Ran(0), "{steps}");
+        play(
+            "mount tmpfs none /srv\nprogram /srv/part/inside\nprogram /srv/beside\nmkdir /run/bound\n\
+             bind /srv/part /run/bound\nwait\nexec /bin/true",
+        );
+        let guard = bed.guard_with("mode = \"audit\"\n", REPORT);
+        play("wait\nexec /srv/beside");
+        play("wait\nexec /srv/part/inside");
+        play("unshare m\nwait\nexec /srv/part/inside");
+        // A copy of the watched mount is told, and comes after these.
+        play("unshare m\nwait\nexec /run/bound/inside");
+        let told = || {
+            let seen = |record: &Value| record["shmguard"]["path_as_seen"].as_str().map(str::to_owned);
+            let ours = |path: String| path.ends_with("inside") || path.ends_with("beside");
+            let records = unseen(&guard, |record| seen(record).is_some_and(ours));
+            records.iter().filter_map(seen).collect::<Vec<_>>()
+        };
+        wait_until("it is told", || told().iter().any(|path| path == "/run/bound/inside"));
+        assert_eq!(told(), ["/run/bound/inside"]);
+    });
+}
+
+#[test]
+fn a_filesystem_elsewhere_that_got_the_number_of_one_that_is_gone_is_not_told() {
+    bed(|bed| {
+        furnish(bed);
+        let play = |steps: &str| assert_eq!(play_until_wait(steps).go_on(), Exec::Ran(0), "{steps}");
+        let guard = bed.guard_with("mode = \"audit\"\n", REPORT);
+        let script = bed.path("tell").display().to_string();
+        fs::write(&script, format!("stat -c %d $1 >{script}.number")).unwrap();
+        let number = || fs::read_to_string(format!("{script}.number")).unwrap();
+        fs::create_dir_all("/run/first").unwrap();
+        // The lowest free number is given anew; other tests take some as well.
+        let again = (0..20).any(|_| {
+            play(&format!(
+                "mount tmpfs none /run/first\nrun sh {script} /run/first\nsleep 400\nwait\nexec /bin/true"
+            ));
+            let first = number();
+            play("detach /run/first\nsleep 400\nwait\nexec /bin/true");
+            play(&format!(
+                "unshare m\nmount tmpfs none /srv\nprogram /srv/second\nrun sh {script} /srv\n\
+                 wait\nexec /srv/second"
+            ));
+            number() == first
+        });
+        assert!(again, "the number was never given anew");
+        one_unseen(&guard, take(bed, "memfd", "program"));
+        std::thread::sleep(Duration::from_millis(700));
+        let told = unseen(&guard, |record| record["shmguard"]["path_as_seen"] == "/srv/second");
+        assert_eq!(told, Vec::<Value>::new());
+    });
+}
+
+#[test]
 fn an_allow_rule_excepts_what_runs_unseen() {
     bed(|bed| {
         furnish(bed);

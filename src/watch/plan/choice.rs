@@ -104,7 +104,7 @@ impl<'a> Groups<'a> {
         }
         // A table that does not show the root cannot tell a bind of it from a filesystem of its own.
         let may_be_root = self.root.is_none() && (kind != Kind::Memory || trimmed(&primary.root) != b"");
-        let container = !group.at && group.inside.iter().all(|mount| is_of_container(mount, kind));
+        let container = !group.at && group.inside.iter().any(|mount| is_of_container(mount, kind));
         let native = group.is_native(targets, steady.is_none());
         if may_be_root || container || !native { Choice::Each } else { Choice::Whole }
     }

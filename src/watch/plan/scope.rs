@@ -44,6 +44,8 @@ pub(super) struct Superblock {
     mounts: bool,
     /// The mounts that show all of it.
     whole: Vec<u64>,
+    /// It was mounted nowhere when the scope was made: its number can be another's.
+    gone: bool,
 }
 
 /// One directory (or file) of a superblock and its names.
@@ -73,10 +75,7 @@ impl Scope {
     ///
     /// `device` is the number in mountinfo. On btrfs and overlay, statx(2) of a file says another one.
     pub fn name(&self, device: Device, inner: Fact<&[u8]>, names: &mut Texts) -> Placement {
-        let Ok(index) = self.superblocks.binary_search_by_key(&device, |superblock| superblock.device) else {
-            return all(&self.everywhere, names);
-        };
-        let Some(superblock) = self.superblocks.get(index) else { return all(&self.everywhere, names) };
+        let Some(superblock) = self.superblock(device) else { return all(&self.everywhere, names) };
         if superblock.directories.is_empty() {
             return Placement::Outside;
         }
@@ -101,8 +100,7 @@ impl Scope {
     /// The mount namespace in which this superblock was found, where that is not ours: its id as statmount(2) takes it.
     #[must_use]
     pub fn namespace(&self, device: Device) -> Option<u64> {
-        let index = self.superblocks.binary_search_by_key(&device, |superblock| superblock.device).ok()?;
-        self.superblocks.get(index)?.namespace
+        self.superblock(device)?.namespace
     }
 
     /// True for the mount namespace whose watched directories these are: its id as statmount(2) takes it.
@@ -111,26 +109,34 @@ impl Scope {
         self.home == Some(namespace)
     }
 
+    /// True where the superblock with this number was mounted when the scope was made, and is watched.
+    #[must_use]
+    pub fn is_mounted(&self, device: Device) -> bool {
+        self.superblock(device).is_some_and(|superblock| !superblock.gone)
+    }
+
+    /// True where this path inside the superblock `device` lies in a directory that has a name.
+    #[must_use]
+    pub fn has_name(&self, device: Device, inner: &[u8]) -> bool {
+        self.superblock(device).is_some_and(|superblock| superblock.entry(inner).is_some())
+    }
+
     /// True where this mount showed all of the superblock `device` when it was last seen. `mount` is an id that is never
     /// given anew.
     #[must_use]
     pub fn is_whole(&self, device: Device, mount: u64) -> bool {
-        let found = self.superblocks.binary_search_by_key(&device, |superblock| superblock.device);
-        let superblock = found.ok().and_then(|index| self.superblocks.get(index));
-        superblock.is_some_and(|superblock| superblock.whole.contains(&mount))
+        self.superblock(device).is_some_and(|superblock| superblock.whole.contains(&mount))
     }
 
     /// True where only single mounts of the superblock `device` are watched: what runs through others is none of ours.
     #[must_use]
     pub fn watches_mounts(&self, device: Device) -> bool {
-        let found = self.superblocks.binary_search_by_key(&device, |superblock| superblock.device);
-        found.ok().and_then(|index| self.superblocks.get(index)).is_some_and(|superblock| superblock.mounts)
+        self.superblock(device).is_some_and(|superblock| superblock.mounts)
     }
 
     /// The first of the directories that give the files of this superblock their names.
     pub(super) fn directory(&self, device: Device) -> Option<&[u8]> {
-        let index = self.superblocks.binary_search_by_key(&device, |superblock| superblock.device).ok()?;
-        Some(trimmed(self.superblocks.get(index)?.directories.first()?))
+        Some(trimmed(self.superblock(device)?.directories.first()?))
     }
 
     /// True where this path lies in a watched directory, under one of its names.
@@ -143,7 +149,12 @@ impl Scope {
     /// them: its number may be another's by now, which nothing tells.
     #[must_use]
     pub fn contains(&self, device: Device) -> bool {
-        self.superblocks.binary_search_by_key(&device, |superblock| superblock.device).is_ok()
+        self.superblock(device).is_some()
+    }
+
+    fn superblock(&self, device: Device) -> Option<&Superblock> {
+        let found = self.superblocks.binary_search_by_key(&device, |superblock| superblock.device);
+        self.superblocks.get(found.ok()?)
     }
 }
 
@@ -212,6 +223,7 @@ impl<'a> Builder<'a> {
                 namespace: None,
                 mounts: false,
                 whole: Vec::new(),
+                gone: false,
             };
             superblocks.insert(free, fresh);
             free
@@ -246,6 +258,13 @@ impl<'a> Builder<'a> {
     pub(super) fn shown_whole(&mut self, device: Device, mounts: impl Iterator<Item = u64>) {
         if let Some(superblock) = self.superblock(device, false) {
             superblock.whole.extend(mounts);
+        }
+    }
+
+    /// The superblock `device` is mounted nowhere any more.
+    pub(super) fn is_gone(&mut self, device: Device) {
+        if let Some(superblock) = self.superblock(device, false) {
+            superblock.gone = true;
         }
     }
 
