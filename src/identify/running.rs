@@ -223,8 +223,8 @@ impl Identifier {
             || space.is_some_and(|space| scope.is_home(space));
         let ours = attempt.object.inner.known().is_some() && home;
         let seen = attempt.object.seen.known().filter(|seen| ours && scope.covers(seen));
-        // The number of one that is gone can be another's by now: then a mount of it that was seen says that it is not, or
-        // a path in a watched directory that this one is such a one, too.
+        // The number of one that is gone can be another's by now. It counts where the mount is one that was seen, or where
+        // the path is in a watched directory.
         let is_it = |device: &Device| {
             scope.is_mounted(*device)
                 || scope.contains(*device)
