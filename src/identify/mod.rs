@@ -105,13 +105,6 @@ pub enum IdentifyError {
     },
 }
 
-/// A deleted file, whose name was one of its names.
-fn was_there(object: &Object) -> bool {
-    let shown = object.seen.known().and_then(|seen| seen.strip_suffix(inner::DELETED));
-    object.deleted == Fact::Known(true)
-        && shown.is_some_and(|shown| object.names.iter().any(|name| name == shown))
-}
-
 impl Identifier {
     /// Opens what is kept, and tries what the kernel can.
     pub fn new() -> Result<Self, IdentifyError> {
@@ -446,6 +439,13 @@ impl std::error::Error for IdentifyError {
             Self::Open { error, .. } => Some(error),
         }
     }
+}
+
+/// A deleted file, whose name was one of its names.
+fn was_there(object: &Object) -> bool {
+    let shown = object.seen.known().and_then(|seen| seen.strip_suffix(inner::DELETED));
+    object.deleted == Fact::Known(true)
+        && shown.is_some_and(|shown| object.names.iter().any(|name| name == shown))
 }
 
 /// Makes every fact of the last attempt unread, except those that are filled in any case: their buffers stay.

@@ -153,11 +153,7 @@ impl Files {
         let Ok(stat) = statx::of(file, Want::Nothing) else { return };
         let (mut seen, mut inner) = (reuse(&mut object.seen), reuse(&mut object.inner));
         let path = self.path(aside, file, &mut seen);
-        let (deleted, shown) = match path {
-            Ok(()) => deletion(file, &stat, &seen),
-            Err(cause) => (Fact::Unknown(cause), Err(cause)),
-        };
-        inner.clear();
+        let (deleted, shown) = shown(path, file, &stat, &seen);
         let all = Place { root: b"/", point: b"/" };
         let found = shown.and_then(|shown| inner::path(shown, all, &mut inner));
         object.seen = kept(path, seen);
@@ -223,12 +219,7 @@ impl Files {
     ) -> Look {
         inner.clear();
         let path = self.path(aside, file, seen);
-        let (deleted, shown) = match path {
-            Ok(()) => deletion(file, stat, seen),
-            Err(cause) => {
-                (if stat.links == 0 { Fact::Known(true) } else { Fact::Unknown(cause) }, Err(cause))
-            }
-        };
+        let (deleted, shown) = shown(path, file, stat, seen);
         let id = mount_id(asking.proc, file, stat);
         let mount = id.and_then(|_| self.mount(asking, file, stat));
         let place = Place { root: &self.root, point: &self.point };
@@ -497,6 +488,20 @@ fn unknown(object: &mut Object, cause: Cause) {
     object.mount.id = Fact::Unknown(cause);
     object.mount.unique = false;
     object.mount.nosuid = Fact::Unread;
+}
+
+/// [`deletion`] where the path is known.
+fn shown<'a>(
+    path: Result<(), Cause>,
+    file: BorrowedFd<'_>,
+    stat: &Stat,
+    seen: &'a [u8],
+) -> (Fact<bool>, Result<&'a [u8], Cause>) {
+    match path {
+        Ok(()) => deletion(file, stat, seen),
+        Err(cause) if stat.links == 0 => (Fact::Known(true), Err(cause)),
+        Err(cause) => (Fact::Unknown(cause), Err(cause)),
+    }
 }
 
 /// Whether the file has lost its name, and its path without the kernel's word for that.

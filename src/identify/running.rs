@@ -19,6 +19,7 @@ use super::proc::cause;
 use super::subject::Ids;
 use super::{Identifier, arguments, interpreters, outcome, subject};
 use crate::event::{Attempt, Cause, Device, Fact, Object, Subject, Unseen};
+use crate::sys::loops;
 use crate::sys::mounts::mount_namespace_id;
 use crate::sys::shared::Words;
 use crate::sys::statx::{self, MountId, Stat, Want};
@@ -102,11 +103,10 @@ impl Running {
     /// Where only mounts of its superblock are watched: it came through one of them, or a copy that is not a container's.
     fn is_of_watched_mount(&self, home: bool, device: Device, object: &Object, scope: &Scope) -> bool {
         let is_below = object.seen.known().is_some_and(|seen| scope.covers(seen));
-        // Of a part of a larger filesystem, the rest can be executed where it lies.
         let is_named = object.inner.known().is_none_or(|inner| scope.has_name(device, inner));
-        let is_copy = || !home && !self.is_of_its_root() && scope.has_name(device, b"/");
-        let is_own = || home || !self.is_of_its_root();
-        is_named && (is_below && is_own() || is_copy())
+        // Of a part of a larger filesystem, the rest can be executed where it lies.
+        let is_copy = || !self.is_of_its_root() && (is_below || scope.has_name(device, b"/"));
+        is_named && if home { is_below } else { is_copy() }
     }
 
     /// It lies on the mount that is its process's root, as in a container.
@@ -342,11 +342,7 @@ impl Identifier {
     /// Whether its filesystem is on a loop device over a file in a watched directory.
     fn lies_in_memory(running: &Running, scope: &Scope) -> bool {
         let Device { major, minor } = running.file().0;
-        // A partition has its disk's directory above it.
-        ["loop", "../loop"].into_iter().any(|place| {
-            let image = std::fs::read(format!("/sys/dev/block/{major}:{minor}/{place}/backing_file"));
-            image.is_ok_and(|image| scope.covers(&image))
-        })
+        loops::images(major, minor).iter().any(|(_, image)| scope.covers(image))
     }
 
     /// What its filesystem is. Somebody may serve it, and never answer.

@@ -10,6 +10,7 @@ pub mod handle;
 pub mod inherited;
 pub mod lease;
 pub mod links;
+pub mod loops;
 pub mod mapping;
 pub mod memory;
 pub mod mounts;

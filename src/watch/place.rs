@@ -60,10 +60,11 @@ impl View {
     pub fn table(&self) -> io::Result<MountTable> {
         // The ids first: a mount that comes between has none, and is then known by its recycled id, like all were
         // before Linux 6.8.
-        let namespace = self.namespace_id();
-        let ids = self.ids(namespace.as_ref().ok().copied()).unwrap_or_default();
+        let namespace = self.namespace_id().ok();
+        // Another namespace than ours is asked by its id.
+        let ids = if self.own || namespace.is_some() { self.ids(namespace) } else { Ok(Vec::new()) };
         let table = MountTable::parse(&std::fs::read(self.mountinfo())?);
-        Ok(table.with_unique_ids(&ids).of_namespace(namespace.ok()))
+        Ok(table.with_unique_ids(&ids.unwrap_or_default()).of_namespace(namespace))
     }
 
     /// Opens (O_PATH) what a mark is for. ESTALE: something else is there now, so the table is to be read again. Hidden
@@ -123,13 +124,8 @@ impl View {
         sys::mounts::mount_namespace_id(std::fs::File::open(self.namespace())?.as_fd())
     }
 
-    /// Of another namespace than ours only where its id is known.
     fn ids(&self, namespace: Option<u64>) -> io::Result<Vec<UniqueId>> {
-        let namespace = namespace.filter(|_| !self.own);
-        if namespace.is_none() && !self.own {
-            return Err(io::ErrorKind::Unsupported.into());
-        }
-        let ids = sys::mounts::mount_ids(namespace)?;
+        let ids = sys::mounts::mount_ids(namespace.filter(|_| !self.own))?;
         Ok(ids
             .into_iter()
             .map(|found| UniqueId {

@@ -14,7 +14,7 @@ use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The mounted filesystems that lie in files or directories of others, as far as the mark on those does not see what is
 /// run from them: on loop devices, their partitions and what device mapper puts on them, in files without a device, and on
@@ -37,11 +37,8 @@ pub fn images(mount: &Mount) -> Vec<Stored> {
     if is_file_backed(mount) {
         return vec![Stored { device: mount.device, on: None, path: mount.source.clone() }];
     }
-    let files = blocks(mount).into_iter().flat_map(|block| {
-        let directory = PathBuf::from(format!("/sys/dev/block/{block}"));
-        files(&directory, 0)
-    });
-    files.map(|(path, on)| Stored { device: mount.device, on, path }).collect()
+    let files = blocks(mount).into_iter().flat_map(|block| sys::loops::images(block.major, block.minor));
+    files.map(|(disk, path)| Stored { device: mount.device, on: backing_device(&disk), path }).collect()
 }
 
 fn loops(table: &MountTable) -> Vec<Stored> {
@@ -96,23 +93,6 @@ fn layers_tell() -> bool {
 fn is_at_least(release: &str, wanted: (u32, u32)) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= wanted
-}
-
-/// The files behind the block device whose directory in /sys this is.
-fn files(directory: &Path, depth: usize) -> Vec<(Vec<u8>, Option<Device>)> {
-    // A partition has its disk's directory above it. `..` leads there because the kernel follows the link first.
-    for disk in [directory.to_path_buf(), directory.join("..")] {
-        if let Ok(file) = std::fs::read(disk.join("loop/backing_file")) {
-            let file = file.strip_suffix(b"\n").unwrap_or(&file).to_vec();
-            return vec![(file, backing_device(&disk))];
-        }
-    }
-    // A device mapper device lists what it stands on. Deeper than this nobody stacks.
-    let Ok(below) = std::fs::read_dir(directory.join("slaves")) else { return Vec::new() };
-    if depth >= 4 {
-        return Vec::new();
-    }
-    below.flatten().take(64).flat_map(|entry| files(&entry.path(), depth + 1)).collect()
 }
 
 /// Asks the driver, who knows the file itself and not only a path that may be another namespace's.

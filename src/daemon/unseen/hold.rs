@@ -257,9 +257,7 @@ impl Holder {
             counters.execs_gone.fetch_add(1, Ordering::Relaxed);
             return self.tray.knock();
         };
-        let device = running.file().0;
-        let scope = Arc::clone(&self.shared.current.get().scope);
-        let is_watched = scope.contains(device) && !scope.watches_mounts(device);
+        let is_watched = self.shared.current.get().scope.watches_whole(running.file().0);
         if !is_watched && let Some(script) = self.identifier.numbered_script(&running, self.memory) {
             self.hand_over(script);
         }

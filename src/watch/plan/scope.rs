@@ -134,6 +134,12 @@ impl Scope {
         self.superblock(device).is_some_and(|superblock| superblock.mounts)
     }
 
+    /// True where the superblock `device` can raise an attempt whatever mount a file of it is run through.
+    #[must_use]
+    pub fn watches_whole(&self, device: Device) -> bool {
+        self.superblock(device).is_some_and(|superblock| !superblock.mounts)
+    }
+
     /// The first of the directories that give the files of this superblock their names.
     pub(super) fn directory(&self, device: Device) -> Option<&[u8]> {
         Some(trimmed(self.superblock(device)?.directories.first()?))

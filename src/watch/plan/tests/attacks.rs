@@ -265,7 +265,7 @@ fn the_shared_memory_of_another_namespace_has_its_names() {
 #[test]
 fn an_overlay_in_a_watched_directory_is_watched_as_a_whole_but_not_the_root_of_a_container() {
     let text = systemd_and(
-        "45 26 0:60 / /run/m rw - overlay o rw,lowerdir=/srv/a:/srv/b\n46 26 0:61 / /run/c/rootfs rw - overlay o rw,lowerdir=/srv/a:/srv/b\n47 26 0:62 / /run/containers/storage/overlay/aa/merged rw - overlay o rw,lowerdir=/srv/a:/srv/b\n",
+        "45 26 0:60 / /run/m rw - overlay o rw,lowerdir=/srv/a:/srv/b\n46 26 0:61 / /run/c/rootfs rw - overlay o rw,lowerdir=/srv/a:/srv/b\n47 26 0:62 / /run/containers/storage/overlay/aa/merged rw - overlay o rw,lowerdir=/srv/a:/srv/b\n48 26 0:62 / /run/y rw - overlay o rw,lowerdir=/srv/a:/srv/b\n",
     );
     let marks = marks(&Host::debian().plan(&text, None));
     assert!(marks.contains(&"filesystem 0:60 /run/m".to_owned()), "{marks:?}");
