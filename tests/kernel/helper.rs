@@ -50,6 +50,12 @@ pub fn play_until_wait(list: &str) -> Waiting {
     Waiting(child)
 }
 
+/// Takes a list of steps with a `wait`, at whose end a program must run.
+#[track_caller]
+pub fn goes_on(list: &str) {
+    assert_eq!(play_until_wait(list).go_on(), Exec::Ran(0), "{list}");
+}
+
 impl Waiting {
     /// Its process, which is the first one's parent where it forked.
     pub fn pid(&self) -> u32 {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::bed::{Bed, Exec, Guard, bed, bed_within, exec, exec_as, wait_until};
 use crate::evasions::has;
-use crate::helper::play_until_wait;
+use crate::helper::goes_on;
 
 const REPORT: &str = "unseen = \"report\"\n";
 
@@ -140,7 +140,7 @@ fn a_disk_image_in_a_watched_directory_that_is_mounted_nowhere_is_told() {
             bed.path("program").display()
         );
         let guard = bed.guard_with("mode = \"prevent\"\n", REPORT);
-        assert_eq!(play_until_wait(&steps).go_on(), Exec::Ran(0));
+        goes_on(&steps);
         let ours = || unseen(&guard, |record| record["shmguard"]["path_as_seen"] == "/image_x");
         wait_until("it is told", || !ours().is_empty());
         assert_eq!(ours()[0]["shmguard"]["unseen"], "detached");
@@ -301,27 +301,28 @@ fn what_an_event_told_of_is_told_once() {
     });
 }
 
+/// Where programs of these names were seen that ran unseen.
+fn paths_unseen(guard: &Guard, names: &[&str]) -> Vec<String> {
+    let seen = |record: &Value| record["shmguard"]["path_as_seen"].as_str().map(str::to_owned);
+    let ours = |path: String| names.iter().any(|name| path.ends_with(name));
+    unseen(guard, |record| seen(record).is_some_and(ours)).iter().filter_map(seen).collect()
+}
+
 #[test]
 fn what_runs_in_a_container_whose_root_lies_below_a_watched_directory_is_not_told() {
     bed(|bed| {
         furnish(bed);
-        let play = |steps: &str| assert_eq!(play_until_wait(steps).go_on(), Exec::Ran(0), "{steps}");
-        play(
+        goes_on(
             "mount tmpfs none /srv\nprogram /srv/lower/contained\nmkdir /srv/upper\nmkdir /srv/work\n\
              mkdir /run/c/rootfs\n\
              mount overlay none /run/c/rootfs lowerdir=/srv/lower,upperdir=/srv/upper,workdir=/srv/work\n\
              wait\nexec /bin/true",
         );
         let guard = bed.guard_with("mode = \"prevent\"\n", REPORT);
-        play("unshare mp\nfork\ncd /run/c/rootfs\npivot . .\ndetach .\ncd /\nwait\nexec /contained");
+        goes_on("unshare mp\nfork\ncd /run/c/rootfs\npivot . .\ndetach .\ncd /\nwait\nexec /contained");
         // From outside it would be, and comes after that.
-        play("unshare m\nwait\nexec /run/c/rootfs/contained");
-        let told = || {
-            let seen = |record: &Value| record["shmguard"]["path_as_seen"].as_str().map(str::to_owned);
-            let records =
-                unseen(&guard, |record| seen(record).is_some_and(|path| path.ends_with("contained")));
-            records.iter().filter_map(seen).collect::<Vec<_>>()
-        };
+        goes_on("unshare m\nwait\nexec /run/c/rootfs/contained");
+        let told = || paths_unseen(&guard, &["contained"]);
         wait_until("it is told", || !told().is_empty());
         assert_eq!(told(), ["/run/c/rootfs/contained"]);
     });
@@ -331,23 +332,17 @@ fn what_runs_in_a_container_whose_root_lies_below_a_watched_directory_is_not_tol
 fn programs_of_a_filesystem_of_which_a_part_is_bound_into_a_watched_directory_are_not_told() {
     bed(|bed| {
         furnish(bed);
-        let play = |steps: &str| assert_eq!(play_until_wait(steps).go_on(), Exec::Ran(0), "{steps}");
-        play(
+        goes_on(
             "mount tmpfs none /srv\nprogram /srv/part/inside\nprogram /srv/beside\nmkdir /run/bound\n\
              bind /srv/part /run/bound\nwait\nexec /bin/true",
         );
         let guard = bed.guard_with("mode = \"audit\"\n", REPORT);
-        play("wait\nexec /srv/beside");
-        play("wait\nexec /srv/part/inside");
-        play("unshare m\nwait\nexec /srv/part/inside");
+        goes_on("wait\nexec /srv/beside");
+        goes_on("wait\nexec /srv/part/inside");
+        goes_on("unshare m\nwait\nexec /srv/part/inside");
         // A copy of the watched mount is told, and comes after these.
-        play("unshare m\nwait\nexec /run/bound/inside");
-        let told = || {
-            let seen = |record: &Value| record["shmguard"]["path_as_seen"].as_str().map(str::to_owned);
-            let ours = |path: String| path.ends_with("inside") || path.ends_with("beside");
-            let records = unseen(&guard, |record| seen(record).is_some_and(ours));
-            records.iter().filter_map(seen).collect::<Vec<_>>()
-        };
+        goes_on("unshare m\nwait\nexec /run/bound/inside");
+        let told = || paths_unseen(&guard, &["inside", "beside"]);
         wait_until("it is told", || told().iter().any(|path| path == "/run/bound/inside"));
         assert_eq!(told(), ["/run/bound/inside"]);
     });
@@ -357,7 +352,6 @@ fn programs_of_a_filesystem_of_which_a_part_is_bound_into_a_watched_directory_ar
 fn a_filesystem_elsewhere_that_got_the_number_of_one_that_is_gone_is_not_told() {
     bed(|bed| {
         furnish(bed);
-        let play = |steps: &str| assert_eq!(play_until_wait(steps).go_on(), Exec::Ran(0), "{steps}");
         let guard = bed.guard_with("mode = \"audit\"\n", REPORT);
         let at = |name: &str| bed.path(name).display().to_string();
         // The lowest free number is given anew. Other tests take some as well, so there are several tries.
@@ -375,9 +369,9 @@ fn a_filesystem_elsewhere_that_got_the_number_of_one_that_is_gone_is_not_told() 
         fs::write(&second, search).unwrap();
         fs::create_dir_all("/run/first").unwrap();
         let again = (0..20).any(|_| {
-            play(&format!("mount tmpfs none /run/first\nrun sh {first}\nsleep 400\nwait\nexec /bin/true"));
-            play("detach /run/first\nsleep 400\nwait\nexec /bin/true");
-            play(&format!("unshare m\nrun sh {second}\nwait\nexec /mnt/second"));
+            goes_on(&format!("mount tmpfs none /run/first\nrun sh {first}\nsleep 400\nwait\nexec /bin/true"));
+            goes_on("detach /run/first\nsleep 400\nwait\nexec /bin/true");
+            goes_on(&format!("unshare m\nrun sh {second}\nwait\nexec /mnt/second"));
             !fs::exists(&number).unwrap()
         });
         assert!(again, "the number was never given anew");

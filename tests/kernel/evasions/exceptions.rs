@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::{denied, with_wait};
 use crate::bed::{Exec, bed, exec, wait_until};
-use crate::helper::{crowd, play_until_wait};
+use crate::helper::{crowd, goes_on};
 
 /// Who may write to the excepted directory moves the file into it while its exec waits.
 fn moved_meanwhile(from: &'static str, to: &'static str, typed: &'static str, deleted: bool) {
@@ -53,8 +53,7 @@ fn a_directory_moved_into_the_excepted_directory_while_the_exec_waits_for_a_file
 /// A filesystem that was mounted in the excepted directory is taken to a watched one: its files are there now.
 fn taken_away(take: &'static str, to: &'static str) {
     bed(move |bed| {
-        let play =
-            |steps: &str| assert_eq!(play_until_wait(&with_wait(steps)).go_on(), Exec::Ran(0), "{steps}");
+        let play = |steps: &str| goes_on(&with_wait(steps));
         let guard = bed.prevent();
         play("mkdir /run/docker/v\nmount tmpfs none /run/docker/v\nmkdir /run/docker/v/part\nexec /bin/true");
         wait_until("it is marked", || {
@@ -95,6 +94,24 @@ fn a_filesystem_whose_directory_was_moved_out_of_the_excepted_one() {
 #[test]
 fn a_part_of_a_filesystem_that_was_bound_over_a_watched_directory_and_is_left_alone() {
     taken_away("bind /run/docker/v/part /dev/shm\nsleep 500\ndetach /run/docker/v", "/dev/shm");
+}
+
+#[test]
+fn a_deleted_file_of_a_filesystem_that_was_moved_away_and_is_bound_there_in_part() {
+    bed(|bed| {
+        let guard = bed.prevent();
+        let play = |steps: &str| goes_on(&with_wait(steps));
+        play(
+            "mkdir /run/docker/v\nmount tmpfs none /run/docker/v\nmkdir /run/docker/v/part\nsleep 400\nexec /bin/true",
+        );
+        let held = File::open(bed.program("/run/docker/v/there")).unwrap();
+        play("move /run/docker/v /dev/shm\nbind /dev/shm/part /run/docker/v\nexec /bin/true");
+        fs::remove_file("/dev/shm/there").unwrap();
+        // Longer than what came lately is asked for its name.
+        std::thread::sleep(Duration::from_millis(3200));
+        assert_eq!(exec(format!("/proc/self/fd/{}", held.as_raw_fd())), Exec::Denied);
+        assert_eq!(guard.only_attempt()["shmguard"]["path_as_seen"], "/dev/shm/there (deleted)");
+    });
 }
 
 #[test]

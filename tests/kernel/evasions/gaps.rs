@@ -192,66 +192,57 @@ fn a_handler_of_a_file_format_that_takes_the_rights_of_a_set_uid_root_file_elsew
     );
 }
 
+/// A disk image that lies elsewhere, mounted there in another namespace.
+#[track_caller]
+fn disk_runs_in_another_namespace(at: &str) {
+    if super::has("mkfs.ext4") {
+        runs_where_namespaces_are_watched(&format!(
+            "unshare m
+             mount tmpfs none /srv
+             image /srv/image
+             run mkfs.ext4 -q -F /srv/image
+             loop 50 /srv/image
+             mkdir {at}
+             mountloop 50 ext4 {at}
+             program {at}/TOKEN
+             exec {at}/TOKEN",
+        ));
+    }
+}
+
 #[test]
 fn a_disk_image_that_lies_elsewhere_mounted_at_it_in_another_namespace() {
-    if !super::has("mkfs.ext4") {
-        return;
-    }
-    runs_where_namespaces_are_watched(
-        "unshare m
-         mount tmpfs none /srv
-         image /srv/image
-         run mkfs.ext4 -q -F /srv/image
-         loop 50 /srv/image
-         mountloop 50 ext4 /dev/shm
-         program /dev/shm/TOKEN
-         exec /dev/shm/TOKEN",
-    );
+    disk_runs_in_another_namespace("/dev/shm");
 }
 
 #[test]
 fn a_disk_image_that_lies_elsewhere_mounted_below_it_in_another_namespace() {
-    if !super::has("mkfs.ext4") {
-        return;
-    }
-    runs_where_namespaces_are_watched(
+    disk_runs_in_another_namespace("/run/sub");
+}
+
+/// An overlay of elsewhere, mounted there in another namespace.
+#[track_caller]
+fn overlay_runs_in_another_namespace(at: &str) {
+    runs_where_namespaces_are_watched(&format!(
         "unshare m
          mount tmpfs none /srv
-         image /srv/image
-         run mkfs.ext4 -q -F /srv/image
-         loop 50 /srv/image
-         mkdir /run/sub
-         mountloop 50 ext4 /run/sub
-         program /run/sub/TOKEN
-         exec /run/sub/TOKEN",
-    );
+         program /srv/low/TOKEN
+         mkdir /srv/up
+         mkdir /srv/work
+         mkdir {at}
+         mount overlay none {at} lowerdir=/srv/low,upperdir=/srv/up,workdir=/srv/work
+         exec {at}/TOKEN",
+    ));
 }
 
 #[test]
 fn an_overlay_of_elsewhere_mounted_at_it_in_another_namespace() {
-    runs_where_namespaces_are_watched(
-        "unshare m
-         mount tmpfs none /srv
-         program /srv/low/TOKEN
-         mkdir /srv/up
-         mkdir /srv/work
-         mount overlay none /dev/shm lowerdir=/srv/low,upperdir=/srv/up,workdir=/srv/work
-         exec /dev/shm/TOKEN",
-    );
+    overlay_runs_in_another_namespace("/dev/shm");
 }
 
 #[test]
 fn an_overlay_of_elsewhere_mounted_below_it_in_another_namespace() {
-    runs_where_namespaces_are_watched(
-        "unshare m
-         mount tmpfs none /srv
-         program /srv/low/TOKEN
-         mkdir /srv/up
-         mkdir /srv/work
-         mkdir /run/sub
-         mount overlay none /run/sub lowerdir=/srv/low,upperdir=/srv/up,workdir=/srv/work
-         exec /run/sub/TOKEN",
-    );
+    overlay_runs_in_another_namespace("/run/sub");
 }
 
 /// What both ways out of a container's root have in common: a disk of elsewhere, mounted as a runtime does it.

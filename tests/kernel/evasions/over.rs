@@ -215,62 +215,32 @@ fn an_overlay_of_elsewhere_in_it() {
     );
 }
 
+/// An overlay in the directory, which exists nowhere else: what it is made of has been taken away.
+const OVERLAY: &str = "mount tmpfs none /srv
+    program /srv/a/x
+    mkdir /srv/b
+    mkdir /dev/shm/sub
+    mount overlay none /dev/shm/sub lowerdir=/srv/a:/srv/b
+    detach /srv
+    sleep 300";
+
 #[test]
 fn a_copy_of_an_overlay_in_it_in_another_namespace() {
-    // It exists nowhere else: what it is made of has been taken away.
-    denied(
-        "mount tmpfs none /srv
-         program /srv/a/x
-         mkdir /srv/b
-         mkdir /dev/shm/sub
-         mount overlay none /dev/shm/sub lowerdir=/srv/a:/srv/b
-         detach /srv
-         sleep 300
-         unshare m
-         exec /dev/shm/sub/x",
-        "/dev/shm/sub/x",
-        "/dev/shm/sub/x",
-    );
+    let steps = format!("{OVERLAY}\n unshare m\n exec /dev/shm/sub/x");
+    denied(&steps, "/dev/shm/sub/x", "/dev/shm/sub/x");
 }
 
 #[test]
 fn a_bind_of_an_overlay_that_was_mounted_in_it() {
-    // It exists nowhere else: what it is made of has been taken away.
-    denied(
-        "mount tmpfs none /srv
-         program /srv/a/x
-         mkdir /srv/b
-         mkdir /dev/shm/sub
-         mount overlay none /dev/shm/sub lowerdir=/srv/a:/srv/b
-         detach /srv
-         sleep 300
-         wait
-         bind /dev/shm/sub /mnt
-         sleep 300
-         detach /dev/shm/sub
-         exec /mnt/x",
-        "/dev/shm/sub/x",
-        "/mnt/x",
-    );
+    let bound = "wait\n bind /dev/shm/sub /mnt\n sleep 300\n detach /dev/shm/sub\n exec /mnt/x";
+    denied(&format!("{OVERLAY}\n {bound}"), "/dev/shm/sub/x", "/mnt/x");
 }
 
 #[test]
 fn a_detached_tree_of_an_overlay_in_it() {
-    // It exists nowhere else: what it is made of has been taken away.
-    denied(
-        "mount tmpfs none /srv
-         program /srv/a/x
-         mkdir /srv/b
-         mkdir /dev/shm/sub
-         mount overlay none /dev/shm/sub lowerdir=/srv/a:/srv/b
-         detach /srv
-         sleep 300
-         tree 50 /dev/shm/sub
-         exec /proc/self/fd/50/x",
-        // No mount says where in it the file is, and an overlay has no file handles.
-        "/dev/shm/sub/",
-        "/x",
-    );
+    // No mount says where in it the file is, and an overlay has no file handles.
+    let steps = format!("{OVERLAY}\n tree 50 /dev/shm/sub\n exec /proc/self/fd/50/x");
+    denied(&steps, "/dev/shm/sub/", "/x");
 }
 
 #[test]
