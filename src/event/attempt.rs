@@ -232,6 +232,9 @@ pub struct Object {
     pub file: Fact<FileFacts>,
     /// The mount through which it is executed. Essential: `id`; the rest only when it is read for another reason.
     pub mount: MountFacts,
+    /// What runs in place of a `#!` file, and gives its privileges. Essential. Absent where the new program is root's anyhow,
+    /// where the file is no script, and where its interpreter is not there.
+    pub interpreter: Fact<Interpreter>,
     /// Group PRIVILEGES: the file carries capabilities (security.capability).
     pub capabilities: Fact<bool>,
     /// Group HASH: SHA-256 of the content.
@@ -259,6 +262,28 @@ pub struct FileFacts {
     pub modified: i64,
     /// Last change of the inode, nanoseconds since the epoch.
     pub changed: i64,
+}
+
+/// The interpreter that a script names, as far as it gives privilege.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interpreter {
+    /// What statx(2) says of it.
+    pub file: FileFacts,
+    /// Its mount is nosuid.
+    pub nosuid: bool,
+    /// What its attribute security.capability gives.
+    pub capabilities: Option<FileCapabilities>,
+}
+
+/// The capabilities that a file gives, as bits by their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileCapabilities {
+    /// To whoever executes it.
+    pub permitted: u64,
+    /// To whoever has them inheritable.
+    pub inheritable: u64,
+    /// The user who is root in the user namespaces where that counts.
+    pub root: u32,
 }
 
 /// The mount through which a file is executed.

@@ -16,8 +16,8 @@ mod value;
 mod view;
 
 pub use attempt::{
-    Action, Arguments, Attempt, Credentials, FileFacts, Image, Login, MountFacts, Namespaces, Object,
-    Privileges, Process, Subject, Timestamp, Trust, Unseen,
+    Action, Arguments, Attempt, Credentials, FileCapabilities, FileFacts, Image, Interpreter, Login,
+    MountFacts, Namespaces, Object, Privileges, Process, Subject, Timestamp, Trust, Unseen,
 };
 pub use capability::Capabilities;
 pub use decision::{Basis, Decision, Effect, Failure, Mode, Response, RuleIndex, Settled};

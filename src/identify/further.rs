@@ -17,14 +17,13 @@ use sha2::{Digest, Sha256};
 
 use super::aside::{Running, Waited};
 use super::outcome::{self, Sets};
-use super::parse::capability::FileCapabilities;
 use super::parse::{bracketed, capability, cgroup, decimal, stat, status};
 use super::proc::{Proc, Task, cause, fact};
 use super::subject::Last;
 use super::{Identifier, arguments, object, subject};
 use crate::event::{
-    Arguments, Attempt, Cause, Fact, Groups, Image, Login, Namespaces, Object, Pid, Process, Subject, Texts,
-    Timestamp, Uid,
+    Arguments, Attempt, Cause, Fact, FileCapabilities, Groups, Image, Login, Namespaces, Object, Pid,
+    Process, Subject, Texts, Timestamp, Uid,
 };
 use crate::sys::statx::{self, Want};
 use crate::sys::{lease, tasks, xattr};
@@ -255,7 +254,15 @@ impl Identifier {
             return;
         }
         let Attempt { subject, object, .. } = attempt;
-        let mut gift = gift(file, object);
+        let mut gift = match &object.interpreter {
+            Fact::Known(interpreter) => Ok(interpreter.capabilities.filter(|_| !interpreter.nosuid)),
+            Fact::Unknown(cause) => Err(*cause),
+            Fact::Absent | Fact::Unread => Ok(None),
+        };
+        // A script's own would not count, but it may be none any more when the kernel reads it.
+        if gift == Ok(None) {
+            gift = self::gift(file, object);
+        }
         let is_foreign = |found: &FileCapabilities| found.root != 0;
         if let (Ok(id), Ok(Some(_))) = (thread, gift.map(|gift| gift.filter(is_foreign)))
             && self.is_in_child_namespace(id) == Some(false)
@@ -595,17 +602,14 @@ fn has_command_lines(subject: &Subject) -> bool {
 
 /// What the file gives to whoever executes it, where the mount lets it.
 fn gift(file: BorrowedFd<'_>, object: &mut Object) -> Result<Option<FileCapabilities>, Cause> {
-    // The longest of the kernel's versions has 24 bytes.
-    let mut attribute = [0; 64];
-    match xattr::read(file, c"security.capability", &mut attribute) {
+    let mut attribute = [0; capability::LONGEST];
+    match xattr::read(file, capability::ATTRIBUTE, &mut attribute) {
         Ok(length) => {
             object.capabilities = Fact::Known(true);
             if object::nosuid(file, object) == Fact::Known(true) {
                 return Ok(None);
             }
-            // One that we cannot read may give all.
-            let all = FileCapabilities { permitted: u64::MAX, inheritable: 0, root: 0 };
-            Ok(Some(attribute.get(..length).and_then(capability::parse).unwrap_or(all)))
+            Ok(Some(capability::read(attribute.get(..length).unwrap_or_default())))
         }
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENODATA | libc::EOPNOTSUPP)) => {
             object.capabilities = Fact::Known(false);

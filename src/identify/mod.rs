@@ -18,6 +18,7 @@ mod outcome;
 mod parse;
 mod proc;
 pub mod running;
+mod script;
 mod subject;
 #[cfg(test)]
 mod tests;
@@ -32,8 +33,11 @@ use self::object::{Asking, Files, Mounts, Whereabouts};
 use self::outcome::SetId;
 use self::parse::{id_map, status};
 use self::proc::Proc;
+use self::script::Scripts;
 use self::subject::Last;
-use crate::event::{Attempt, Cause, Credentials, Fact, FileFacts, Object, Pid, Subject, Texts, Uid};
+use crate::event::{
+    Attempt, Cause, Credentials, Fact, FileFacts, Interpreter, Object, Pid, Subject, Texts, Uid,
+};
 use crate::sys::statx::{self, Stat, Want};
 use crate::sys::{mounts, pidfd, statmount};
 use crate::watch::plan::{Placement, Scope};
@@ -48,6 +52,7 @@ pub struct Identifier {
     last: Last,
     features: Features,
     aside: Aside,
+    scripts: Scripts,
     environment: bool,
     /// How many threads the caller has, where [`Identifier::fetch`] has read it.
     threads: Option<u32>,
@@ -123,6 +128,7 @@ impl Identifier {
             last: Last::default(),
             features,
             aside: Aside::default(),
+            scripts: Scripts::default(),
             environment: false,
             threads: None,
             text,
@@ -309,6 +315,7 @@ impl Identifier {
         subject: &mut Subject,
         object: &mut Object,
     ) {
+        object.interpreter = Fact::Absent;
         let caller = match &subject.credentials {
             Fact::Known(caller) => *caller,
             Fact::Absent | Fact::Unread => return,
@@ -320,9 +327,13 @@ impl Identifier {
         };
         match object.file.clone() {
             Fact::Known(facts) => {
-                let bits = self.set_id(thread, file, &caller, &facts, object);
+                let nosuid = || object::nosuid(file, object) == Fact::Known(true);
+                let bits = self.set_id(thread, &caller, &facts, nosuid);
                 subject.user = Fact::Known(outcome::user(&caller, &facts, bits));
                 subject.group = Fact::Known(outcome::group(&caller, &facts, bits));
+                if subject.user != Fact::Known(Uid::ROOT) {
+                    self.predict_script(thread, file, &caller, subject, object);
+                }
             }
             Fact::Absent | Fact::Unread => {}
             Fact::Unknown(cause) => {
@@ -331,6 +342,31 @@ impl Identifier {
                 subject.user = if root { Fact::Known(Uid::ROOT) } else { Fact::Unknown(cause) };
                 subject.group = Fact::Unknown(cause);
             }
+        }
+    }
+
+    /// The same where another file gives the privilege.
+    fn predict_script(
+        &mut self,
+        thread: Option<i32>,
+        file: BorrowedFd<'_>,
+        caller: &Credentials,
+        subject: &mut Subject,
+        object: &mut Object,
+    ) {
+        object.interpreter = self.scripts.interpreter(&self.proc, &mut self.aside, thread, file);
+        match object.interpreter {
+            Fact::Known(Interpreter { file, nosuid, .. }) => {
+                if self.set_id(thread, caller, &file, || nosuid) == SetId::Honoured {
+                    subject.user = Fact::Known(outcome::user(caller, &file, SetId::Honoured));
+                    subject.group = Fact::Known(outcome::group(caller, &file, SetId::Honoured));
+                }
+            }
+            Fact::Unknown(cause) => {
+                subject.user = Fact::Unknown(cause);
+                subject.group = Fact::Unknown(cause);
+            }
+            Fact::Absent | Fact::Unread => {}
         }
     }
 
@@ -347,14 +383,13 @@ impl Identifier {
     fn set_id(
         &mut self,
         thread: Option<i32>,
-        file: BorrowedFd<'_>,
         caller: &Credentials,
         facts: &FileFacts,
-        object: &mut Object,
+        nosuid: impl FnOnce() -> bool,
     ) -> SetId {
         let changes =
             facts.is_set_uid() && facts.uid != caller.euid || facts.is_set_gid() && facts.gid != caller.egid;
-        if !changes || object::nosuid(file, object) == Fact::Known(true) {
+        if !changes || nosuid() {
             return SetId::Ignored;
         }
         let read = thread.map(|id| self.proc.read(id, "status", &mut self.text));
@@ -453,12 +488,13 @@ fn forget(attempt: &mut Attempt) {
     let Attempt { at: _, action: _, unseen: _, subject, object } = attempt;
     *subject = Subject::default();
     // Taken apart so that a new field cannot be forgotten here.
-    let Object { names, inner: _, seen: _, deleted, file, mount, capabilities, sha256 } = object;
+    let Object { names, inner: _, seen: _, deleted, file, mount, interpreter, capabilities, sha256 } = object;
     names.clear();
     *deleted = Fact::Unread;
     *file = Fact::Unread;
     mount.id = Fact::Unread;
     mount.nosuid = Fact::Unread;
+    *interpreter = Fact::Unread;
     *capabilities = Fact::Unread;
     *sha256 = Fact::Unread;
 }

@@ -597,6 +597,11 @@ fn mount_id(proc: &Proc, file: BorrowedFd<'_>, stat: &Stat) -> Result<u64, Cause
     }
 }
 
+/// The facts of a file of which the superblock's device does not matter.
+pub(super) fn facts_of(stat: &Stat) -> FileFacts {
+    facts(stat, device_of(stat))
+}
+
 fn facts(stat: &Stat, device: Device) -> FileFacts {
     let nanoseconds =
         |(seconds, rest): (i64, u32)| seconds.saturating_mul(1_000_000_000).saturating_add(rest.into());

@@ -5,8 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::parse::capability::FileCapabilities;
-use crate::event::{Credentials, FileFacts, Gid, Uid};
+use crate::event::{Credentials, FileCapabilities, FileFacts, Gid, Uid};
 
 /// What becomes of the set-id bits of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -102,8 +102,15 @@ impl Proc {
             _ => ("cwd", ResolveFlag::RESOLVE_NO_MAGICLINKS),
         };
         let directory = self.open_path(id, from)?;
-        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
-        openat2(&directory, name, how).map_err(refused)
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        match openat2(&directory, name, OpenHow::new().flags(flags).resolve(resolve)) {
+            // Before Linux 5.6, or forbidden: links to a whole path then lead from our root, not from the task's.
+            Err(Errno::ENOSYS | Errno::EPERM) => {
+                let below = name.iter().position(|byte| *byte != b'/').and_then(|start| name.get(start..));
+                openat(&directory, below.unwrap_or(b"."), flags, Mode::empty()).map_err(refused)
+            }
+            opened => opened.map_err(refused),
+        }
     }
 
     /// The same for `/proc/PID/fd/N`, which leads to the descriptor of any process.

@@ -115,6 +115,7 @@ const USED: &[libc::c_long] = &[
     libc::SYS_process_vm_readv,
     libc::SYS_kcmp,
     libc::SYS_fgetxattr,
+    libc::SYS_getxattr,
     libc::SYS_name_to_handle_at,
     libc::SYS_open_by_handle_at,
     libc::SYS_pread64,

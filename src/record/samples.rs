@@ -407,6 +407,7 @@ fn any_object() -> BoxedStrategy<Object> {
             deleted,
             file,
             mount,
+            interpreter: Fact::Unread,
             capabilities,
             sha256,
         })

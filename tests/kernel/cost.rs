@@ -195,6 +195,7 @@ fn called(thread: Pid) -> String {
         (libc::SYS_fcntl, "fcntl"),
         (libc::SYS_capget, "capget"),
         (libc::SYS_fgetxattr, "fgetxattr"),
+        (libc::SYS_fstatfs, "fstatfs"),
         (libc::SYS_pread64, "pread64"),
         (libc::SYS_readlinkat, "readlinkat"),
         (libc::SYS_statx, "statx"),

@@ -38,6 +38,34 @@ fn arguments_in_a_file_that_never_comes_delay_their_own_answer_up_to_the_deadlin
 }
 
 #[test]
+fn an_interpreter_that_is_never_found_holds_up_its_script_and_later_scripts_do_not_wait_for_theirs() {
+    bed(|bed| {
+        let program = bed.program("/dev/shm/x");
+        let fuse = Fuse::new(&bed.path("fuse"));
+        let script = |name: &str, interpreter: &Path| {
+            let path = Path::new("/dev/shm").join(name);
+            fs::write(&path, format!("#!{}\n", interpreter.display())).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            path
+        };
+        let hanging = script("hanging", &fuse.never());
+        let ordinary = script("ordinary", Path::new("/bin/sh"));
+        let guard = bed.prevent();
+        assert_eq!(exec_as(NOBODY, &ordinary), Exec::Ran(0));
+        let begun = Instant::now();
+        assert_eq!(exec_as(NOBODY, &hanging), Exec::Denied);
+        assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
+        let late = guard.attempts();
+        assert!(late.last().unwrap().to_string().contains("\"cause\":\"late\""), "{late:?}");
+        // For a while nobody's is looked for; what is no script does not need that.
+        assert_eq!(exec_as(NOBODY, &hanging), Exec::Denied);
+        assert_eq!(exec_as(NOBODY, &program), Exec::Ran(0));
+        wait_until("interpreters are looked for again", || exec_as(NOBODY, &ordinary) == Exec::Ran(0));
+        drop(fuse);
+    });
+}
+
+#[test]
 fn a_caller_whose_memory_is_locked_delays_its_own_answer_up_to_the_deadline_and_no_other() {
     bed(|bed| {
         let program = bed.program("/dev/shm/x");

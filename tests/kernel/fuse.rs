@@ -16,6 +16,7 @@ pub struct Fuse {
     connection: File,
 }
 
+const NEVER: &str = "never";
 const ROOT: u64 = 1;
 const HEADER: usize = 40;
 /// Reads past the page cache: mapping such a file again waits for pages that are being read, with the memory's lock held.
@@ -32,6 +33,11 @@ impl Fuse {
         let serving = connection.try_clone().unwrap();
         std::thread::spawn(move || serve(serving));
         Self { at: at.to_path_buf(), connection }
+    }
+
+    /// A name that nobody gets past.
+    pub fn never(&self) -> PathBuf {
+        self.at.join(NEVER)
     }
 
     /// One of its files, by number. One that somebody waits for holds up who maps the same one.
@@ -57,7 +63,9 @@ fn serve(mut connection: File) {
         let node = u64::from_ne_bytes(request[16..24].try_into().unwrap());
         let name = request[HEADER..length].strip_suffix(b"\0").unwrap_or_default();
         let reply = match word(4) {
-            // LOOKUP: a file's name is a number, and so is its node.
+            // LOOKUP: of this name, whether there is such a file is never said.
+            1 if name == NEVER.as_bytes() => continue,
+            // A file's name is a number, and so is its node.
             1 => match std::str::from_utf8(name).ok().and_then(|name| name.parse::<u8>().ok()) {
                 Some(number) => {
                     let node = ROOT + 1 + u64::from(number);

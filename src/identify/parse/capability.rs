@@ -1,20 +1,23 @@
 //! The attribute `security.capability`: which capabilities a file gives.
 
-/// The sets of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::identify) struct FileCapabilities {
-    /// Given to whoever executes it.
-    pub(in crate::identify) permitted: u64,
-    /// Given to whoever has them inheritable.
-    pub(in crate::identify) inheritable: u64,
-    /// The user who is root in the user namespaces where that counts.
-    pub(in crate::identify) root: u32,
+use std::ffi::CStr;
+
+use crate::event::FileCapabilities;
+
+/// Its name.
+pub(in crate::identify) const ATTRIBUTE: &CStr = c"security.capability";
+/// Room for it: the longest of the kernel's versions has 24 bytes.
+pub(in crate::identify) const LONGEST: usize = 64;
+
+/// What the attribute gives. One that we cannot read may give all.
+pub(in crate::identify) fn read(text: &[u8]) -> FileCapabilities {
+    parse(text).unwrap_or(FileCapabilities { permitted: u64::MAX, inheritable: 0, root: 0 })
 }
 
 /// Reads the attribute (`struct vfs_cap_data` and `vfs_ns_cap_data`, little-endian everywhere).
 ///
 /// Version 3 has a root id, as seen from our own user namespace.
-pub(in crate::identify) fn parse(text: &[u8]) -> Option<FileCapabilities> {
+fn parse(text: &[u8]) -> Option<FileCapabilities> {
     let word = |index: usize| Some(u32::from_le_bytes(text.get(index * 4..)?.first_chunk().copied()?));
     let (wide, root) = match word(0)? & 0xFF00_0000 {
         0x0100_0000 => (false, 0),

@@ -12,6 +12,7 @@ pub(super) mod elf;
 pub(super) mod id_map;
 pub(super) mod maps;
 pub(super) mod mountinfo;
+pub(super) mod script;
 pub(super) mod stat;
 pub(super) mod status;
 pub(super) mod syscall;
@@ -60,7 +61,7 @@ pub(super) fn read_each(text: &[u8]) {
         mountinfo::unescape(line.point, &mut out);
     }
     let _container = cgroup::path(text).and_then(cgroup::container);
-    let _any = (stat::parse(text), syscall::parse(text), capability::parse(text));
+    let _any = (stat::parse(text), syscall::parse(text), capability::read(text), script::interpreter(text));
     let _path = (maps::path(text, 0x7f00_0000_1000), id_map::shows(text, 1000));
     let _number = (bracketed(text), fdinfo_mount(text), decimal::<i32>(text));
 }

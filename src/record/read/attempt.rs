@@ -305,6 +305,8 @@ fn object(document: &Document<'_>) -> Result<Object, Unreadable> {
             unique: document.flag("shmguard.mount.unique")?.known().copied().unwrap_or_default(),
             nosuid: document.flag("shmguard.mount.nosuid")?,
         },
+        // The record tells what follows from it.
+        interpreter: Fact::Unread,
         capabilities: document.flag("shmguard.file.capabilities")?,
         sha256: document.fact("process.hash.sha256", digest)?,
     })

@@ -98,12 +98,13 @@ fn a_mount_of_elsewhere_that_was_taken_out_of_it_again() {
 }
 
 #[test]
-fn a_script_whose_interpreter_elsewhere_is_set_uid_root() {
+fn a_script_whose_interpreter_elsewhere_is_a_script_of_a_set_uid_root_program() {
     runs(
         "unshare m
          mount tmpfs none /srv
          program /srv/suid 4755
-         script /dev/shm/evil/x /srv/suid
+         script /srv/script /srv/suid
+         script /dev/shm/evil/x /srv/script
          user 65534
          exec /dev/shm/evil/x",
     );

@@ -163,6 +163,111 @@ fn a_set_uid_root_interpreter_of_a_script() {
 }
 
 #[test]
+fn a_script_whose_interpreter_elsewhere_is_set_uid_root() {
+    denied_as(
+        "unshare m
+         mount tmpfs none /srv
+         program /srv/suid 4755
+         script /dev/shm/evil/x /srv/suid
+         user 65534
+         exec /dev/shm/evil/x",
+        NAME,
+        "0",
+    );
+}
+
+#[test]
+fn a_script_on_a_disk_whose_interpreter_elsewhere_is_set_uid_root() {
+    if super::has("mkfs.ext4") {
+        denied_as(
+            "mount tmpfs none /srv
+             program /srv/suid 4755
+             image /dev/shm/image
+             run mkfs.ext4 -q -F /dev/shm/image
+             loop 50 /dev/shm/image
+             mountloop 50 ext4 /mnt
+             script /mnt/x /srv/suid
+             sleep 300
+             user 65534
+             exec /mnt/x",
+            "/dev/shm/image/x",
+            "0",
+        );
+    }
+}
+
+#[test]
+fn a_script_whose_set_uid_root_interpreter_is_named_through_a_link() {
+    denied_as(
+        "unshare m
+         mount tmpfs none /srv
+         program /srv/suid 4755
+         symlink /srv/suid /srv/link
+         script /dev/shm/evil/x /srv/link
+         user 65534
+         exec /dev/shm/evil/x",
+        NAME,
+        "0",
+    );
+}
+
+#[test]
+fn a_script_whose_set_uid_root_interpreter_is_named_by_a_descriptor() {
+    denied(
+        "unshare m
+         mount tmpfs none /srv
+         program /srv/suid 4755
+         script /dev/shm/evil/x /proc/self/root/srv/suid
+         user 65534
+         exec /dev/shm/evil/x",
+        NAME,
+        NAME,
+    );
+}
+
+#[test]
+fn a_script_whose_set_uid_root_interpreter_is_on_a_nosuid_mount() {
+    allowed(
+        "unshare m
+         mount tmpfs none /srv
+         program /srv/suid 4755
+         flags /srv nosuid
+         script /dev/shm/evil/x /srv/suid
+         user 65534
+         exec /dev/shm/evil/x",
+        "65534",
+    );
+}
+
+#[test]
+fn a_script_whose_interpreter_elsewhere_has_capabilities() {
+    denied(
+        "unshare m
+         mount tmpfs none /srv
+         program /srv/able
+         capabilities /srv/able 13
+         script /dev/shm/evil/x /srv/able
+         user 65534
+         exec /dev/shm/evil/x",
+        NAME,
+        NAME,
+    );
+}
+
+#[test]
+fn a_script_whose_interpreter_gives_nothing() {
+    allowed(
+        "unshare m
+         mount tmpfs none /srv
+         program /srv/plain
+         script /dev/shm/evil/x /srv/plain
+         user 65534
+         exec /dev/shm/evil/x",
+        "65534",
+    );
+}
+
+#[test]
 fn file_capabilities() {
     denied(
         "program /dev/shm/evil/x\n capabilities /dev/shm/evil/x 13\n user 65534\n exec /dev/shm/evil/x",
