@@ -633,7 +633,8 @@ fn sha256(file: &OwnedFd, deadline: Instant) -> Result<[u8; 32], Cause> {
         return Err(Cause::TooLong);
     }
     let mut hash = Sha256::new();
-    let mut block = vec![0; BLOCK];
+    // Most programs are small, and clearing memory for the largest costs more than hashing them.
+    let mut block = vec![0; usize::try_from(size).unwrap_or(BLOCK).clamp(1, BLOCK)];
     let mut offset = 0;
     loop {
         let read = pread(file, &mut block, offset).map_err(|errno| cause(errno.into()))?;
