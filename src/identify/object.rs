@@ -13,54 +13,33 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::Mode;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 
+use super::IdentifyError;
 use super::aside::Aside;
 use super::inner::{self, DELETED, Place};
-use super::kept::Kept;
-use super::parse::{fdinfo_mount, maps, mountinfo};
+use super::mount::{Asking, Mounted, Mounts, Whereabouts, mount_id};
+use super::parse::maps;
 use super::proc::{Entry, Proc, cause, read_link, reuse};
-use super::{Features, IdentifyError};
 use crate::event::{Cause, Device, Fact, FileFacts, Gid, Object, Uid};
+use crate::sys::handle;
 use crate::sys::mapping::Mapping;
 use crate::sys::statx::{self, MountId, Stat, Want};
-use crate::sys::{handle, mounts, statmount};
 
 /// What is kept between attempts: descriptors, buffers, and the numbers of namespaces, which are never given anew.
 #[derive(Debug)]
 pub(super) struct Files {
     /// /proc/self/fd.
     own: OwnedFd,
-    /// The id of our own mount namespace, where the kernel tells ids of others.
-    namespace: Option<u64>,
-    /// The kernel's answer about a mount.
-    answer: Vec<u8>,
-    /// The mount's root and point, as they were a moment ago.
-    root: Vec<u8>,
-    point: Vec<u8>,
-    /// That mount is in our own namespace.
-    ours: bool,
-    /// The mount namespaces in which mounts were found, the last one first.
-    spaces: Vec<Space>,
-    kept: Kept,
-    /// What was told of the mount last was kept.
-    has_kept: bool,
+    /// Where mounts are asked for.
+    mounts: Mounts,
 }
 
-/// Who asks, and with which of the kernel's means.
-#[derive(Clone, Copy)]
-pub(super) struct Asking<'a> {
-    pub(super) proc: &'a Proc,
-    pub(super) features: Features,
-    pub(super) thread: Option<i32>,
-    pub(super) mounts: Mounts,
-}
-
-/// Where the facts of a mount come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mounts {
-    /// What is kept will do.
-    Kept,
-    /// The kernel is asked.
-    Asked,
+/// Where a file's mount is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    /// Whose; nowhere, too, where it does not tell the file's place.
+    pub(super) whereabouts: Whereabouts,
+    /// That rests on an answer that was kept.
+    pub(super) kept: bool,
 }
 
 /// One look at a file's place.
@@ -76,64 +55,33 @@ pub(super) struct Look {
     mount: Result<Mounted, Cause>,
 }
 
-/// Whose namespace a mount is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whereabouts {
-    /// A whole filesystem at the root of ours: nobody moves it.
-    OurRoot,
-    /// Ours: only the host's root moves it.
-    Ours,
-    /// Another one: its owner may be anybody.
-    Elsewhere,
-}
-
-#[derive(Clone, Copy)]
-struct Mounted {
-    device: Device,
-    nosuid: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Space {
-    /// Ours.
-    Own,
-    /// The one with this id.
-    Other(u64),
-}
-
 impl Files {
     /// Opens /proc/self/fd: what it lists is this process, so a fork needs a new one.
     pub(super) fn open() -> Result<Self, IdentifyError> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let own = open(c"/proc/self/fd", flags, Mode::empty())
             .map_err(|errno| IdentifyError::Open { path: "/proc/self/fd", error: errno.into() })?;
-        Ok(Self {
-            own,
-            namespace: mounts::own_mount_namespace_id().ok(),
-            answer: vec![0; 4096],
-            root: Vec::with_capacity(256),
-            point: Vec::with_capacity(256),
-            ours: false,
-            spaces: vec![Space::Own],
-            kept: Kept::default(),
-            has_kept: false,
-        })
+        Ok(Self { own, mounts: Mounts::default() })
     }
 
-    /// Fills the essential facts of `object`, all but its names.
+    /// Fills the essential facts of `object`, all but its names, and says where its mount is.
     pub(super) fn identify(
         &mut self,
         asking: Asking<'_>,
         aside: &mut Aside,
         file: BorrowedFd<'_>,
         object: &mut Object,
-    ) {
+    ) -> Found {
         let stat = match statx::of(file, asking.features.mount_id()) {
             Ok(stat) => stat,
-            Err(error) => return unknown(object, cause(error)),
+            Err(error) => {
+                unknown(object, cause(error));
+                return Found { whereabouts: Whereabouts::Nowhere, kept: false };
+            }
         };
         let (mut seen, mut inner) = (reuse(&mut object.seen), reuse(&mut object.inner));
         let look = self.look(asking, aside, file, &stat, &mut seen, &mut inner);
+        let found = look.found();
         object.seen = kept(look.seen, seen);
         object.inner = kept(look.inner, inner);
         object.deleted = look.deleted;
@@ -145,6 +93,7 @@ impl Files {
         };
         let device = look.mount.map(|mounted| mounted.device);
         object.file = Fact::Known(facts(&stat, device.unwrap_or(device_of(&stat))));
+        found
     }
 
     /// Finds the path inside the superblock where the mount, which showed all of it, has been taken away: it is then the
@@ -221,19 +170,15 @@ impl Files {
         let path = self.path(aside, file, seen);
         let (deleted, shown) = shown(path, file, stat, seen);
         let id = mount_id(asking.proc, file, stat);
-        let mount = id.and_then(|_| self.mount(asking, file, stat));
-        let place = Place { root: &self.root, point: &self.point };
+        let mount = id.and_then(|_| self.mounts.find(asking, file, stat));
+        let place = self.mounts.place();
         let place = mount.and(shown).and_then(|shown| inner::path(shown, place, inner));
         Look { seen: path, inner: place, deleted, id: super::proc::fact(id), mount }
     }
 
-    /// Where the mount that was looked at last is.
-    pub(super) fn whereabouts(&self) -> Whereabouts {
-        match (self.ours, self.root == b"/" && self.point == b"/") {
-            (true, true) => Whereabouts::OurRoot,
-            (true, false) => Whereabouts::Ours,
-            (false, _) => Whereabouts::Elsewhere,
-        }
+    /// Looks for mounts in this namespace too, from now on; `false` if that is nothing new.
+    pub(super) fn search(&mut self, namespace: u64) -> bool {
+        self.mounts.search(namespace)
     }
 
     /// Whether this very file stands at `inner` of the superblock, seen through the mount that our own namespace has at
@@ -250,9 +195,11 @@ impl Files {
         for directory in directories {
             let Ok(found) = open_cached(directory) else { continue };
             let Ok(of) = statx::of(found.as_fd(), asking.features.mount_id()) else { continue };
-            let (Ok(mounted), true) = (self.mount(asking, found.as_fd(), &of), self.ours) else { continue };
-            let root = self.root.strip_suffix(b"/").unwrap_or(&self.root);
-            let point = self.point.strip_suffix(b"/").unwrap_or(&self.point);
+            let mounted = self.mounts.find(asking, found.as_fd(), &of).ok();
+            let Some(mounted) = mounted.filter(|mounted| mounted.is_ours()) else { continue };
+            let place = self.mounts.place();
+            let root = place.root.strip_suffix(b"/").unwrap_or(place.root);
+            let point = place.point.strip_suffix(b"/").unwrap_or(place.point);
             let Some(below) = inner.strip_prefix(root).filter(|below| below.starts_with(b"/")) else {
                 continue;
             };
@@ -293,46 +240,6 @@ impl Files {
         if ours == Some(false) { None } else { Some(false) }
     }
 
-    /// Whether what was looked at last rests on a mount that was kept.
-    pub(super) fn has_kept(&self) -> bool {
-        self.has_kept
-    }
-
-    /// The mount of the descriptor.
-    fn mount(&mut self, asking: Asking<'_>, file: BorrowedFd<'_>, stat: &Stat) -> Result<Mounted, Cause> {
-        self.has_kept = false;
-        let MountId::Unique(id) = stat.mount else {
-            let id = mount_id(asking.proc, file, stat)?;
-            return self.read_table(asking, id);
-        };
-        if asking.mounts == Mounts::Kept
-            && let Some(mount) = self.kept.mount(id)
-        {
-            self.has_kept = true;
-            self.ours = true;
-            mount.root.clone_into(&mut self.root);
-            mount.point.clone_into(&mut self.point);
-            return Ok(Mounted { device: mount.device, nosuid: mount.nosuid });
-        }
-        match self.ask_kernel(asking, id) {
-            Ok(mounted) => {
-                if asking.mounts == Mounts::Kept && self.ours {
-                    self.kept.keep(id, mounted.device, mounted.nosuid, &self.root, &self.point);
-                }
-                Ok(mounted)
-            }
-            // From 6.8 to 6.10 the kernel tells of our own namespace only; the tables know the other kind of id.
-            Err(Cause::Unsupported) if !asking.features.foreign_statmount => {
-                let recycled = statx::of(file, Want::Recycled).map_err(cause)?;
-                match recycled.mount {
-                    MountId::Recycled(id) => self.read_table(asking, id),
-                    MountId::Unique(_) | MountId::Unsaid => Err(Cause::Unsupported),
-                }
-            }
-            Err(cause) => Err(cause),
-        }
-    }
-
     /// The path of the descriptor.
     fn path(&self, aside: &mut Aside, file: BorrowedFd<'_>, seen: &mut Vec<u8>) -> Result<(), Cause> {
         let number = file.as_raw_fd();
@@ -341,130 +248,17 @@ impl Files {
             done => done,
         }
     }
+}
 
-    /// statmount(2), in our namespace, in those where mounts were found before, in the caller's, and in the host's.
-    fn ask_kernel(&mut self, asking: Asking<'_>, id: u64) -> Result<Mounted, Cause> {
-        for index in 0..self.spaces.len() {
-            let Some(space) = self.spaces.get(index).copied() else { break };
-            if let Some(mounted) = self.ask(id, space)? {
-                if index > 0 {
-                    self.spaces.swap(0, index);
-                }
-                return Ok(mounted);
-            }
-        }
-        let Some(thread) = asking.thread.filter(|_| asking.features.foreign_statmount) else {
-            return Err(Cause::Unsupported);
+impl Look {
+    /// Where the mount is.
+    pub(super) fn found(&self) -> Found {
+        let kept = self.mount.is_ok_and(|mounted| mounted.kept);
+        let whereabouts = match self.mount {
+            Ok(mounted) if self.inner.is_ok() => mounted.whereabouts,
+            Ok(_) | Err(_) => Whereabouts::Nowhere,
         };
-        let space_of = |process| {
-            let space = asking.proc.open_file(process, "ns/mnt")?;
-            mounts::mount_namespace_id(space.as_fd()).map_err(cause)
-        };
-        // Where the host's cannot be had, none of its mounts carries a mark of ours.
-        for namespace in [space_of(thread)?].into_iter().chain(space_of(HOST)) {
-            let space = self.space(namespace);
-            if self.spaces.contains(&space) {
-                continue;
-            }
-            if let Some(mounted) = self.ask(id, space)? {
-                self.remember(space);
-                return Ok(mounted);
-            }
-        }
-        Err(Cause::Unsupported)
-    }
-
-    /// `None`: there is no such mount in that namespace.
-    fn ask(&mut self, id: u64, space: Space) -> Result<Option<Mounted>, Cause> {
-        let namespace = match space {
-            Space::Own => None,
-            Space::Other(id) => Some(id),
-        };
-        loop {
-            match statmount::statmount(id, namespace, &mut self.answer).map_err(|error| error.raw_os_error())
-            {
-                Ok(()) => break,
-                // EPERM: a mount that cannot be reached from our root.
-                Err(Some(libc::ENOENT | libc::EPERM)) => return Ok(None),
-                Err(Some(libc::EOVERFLOW)) if self.answer.len() < ANSWER_LIMIT => {
-                    self.answer.resize(self.answer.len() * 2, 0);
-                }
-                Err(Some(libc::EOVERFLOW)) => return Err(Cause::TooLong),
-                Err(errno) => return Err(Cause::Failed(errno.unwrap_or(0))),
-            }
-        }
-        let mount = statmount::parse(&self.answer).ok_or(Cause::Unsupported)?;
-        self.ours = space == Space::Own;
-        mount.root.clone_into(&mut self.root);
-        mount.point.clone_into(&mut self.point);
-        let (major, minor) = mount.device;
-        Ok(Some(Mounted {
-            device: Device { major, minor },
-            nosuid: mount.attributes & statmount::NOSUID != 0,
-        }))
-    }
-
-    /// Looks for mounts in this namespace too, from now on; `false` if that is nothing new.
-    pub(super) fn search(&mut self, namespace: u64) -> bool {
-        let space = self.space(namespace);
-        let new = !self.spaces.contains(&space);
-        if new {
-            self.remember(space);
-        }
-        new
-    }
-
-    fn space(&self, namespace: u64) -> Space {
-        if self.namespace == Some(namespace) { Space::Own } else { Space::Other(namespace) }
-    }
-
-    fn remember(&mut self, space: Space) {
-        if self.spaces.len() >= SPACES {
-            let last_of_others = self.spaces.iter().rposition(|space| *space != Space::Own);
-            self.spaces.remove(last_of_others.unwrap_or(0));
-        }
-        self.spaces.insert(0, space);
-    }
-
-    /// Our own mountinfo, else the caller's, else the host's.
-    fn read_table(&mut self, asking: Asking<'_>, id: u64) -> Result<Mounted, Cause> {
-        asking.proc.read_own(c"thread-self/mountinfo", TABLE_LIMIT, &mut self.answer)?;
-        if let Some(mounted) = self.line(id) {
-            self.ours = true;
-            return Ok(mounted);
-        }
-        self.ours = false;
-        let thread = asking.thread.ok_or(Cause::Unsupported)?;
-        match self.read_table_of(asking, thread, id) {
-            // Where the host's cannot be had, none of its mounts carries a mark of ours.
-            Err(Cause::Unsupported) => self.read_table_of(asking, HOST, id).map_err(|_| Cause::Unsupported),
-            read => read,
-        }
-    }
-
-    /// The table of a process counts from its root, and the descriptor's path from that of its namespace. Were they
-    /// not the same, a chroot could be chosen so that a path seems to lie below another directory.
-    fn read_table_of(&mut self, asking: Asking<'_>, process: i32, id: u64) -> Result<Mounted, Cause> {
-        let at_root = |text: &mut Vec<u8>| match asking.proc.link(process, "root", text) {
-            Ok(()) if text == b"/" => Ok(()),
-            Ok(()) => Err(Cause::Unsupported),
-            Err(cause) => Err(cause),
-        };
-        at_root(&mut self.answer)?;
-        asking.proc.read_all(process, "mountinfo", TABLE_LIMIT, &mut self.answer)?;
-        let mounted = self.line(id).ok_or(Cause::Unsupported)?;
-        at_root(&mut self.answer)?;
-        Ok(mounted)
-    }
-
-    fn line(&mut self, id: u64) -> Option<Mounted> {
-        let line = mountinfo::find(&self.answer, id)?;
-        self.root.clear();
-        self.point.clear();
-        mountinfo::unescape(line.root, &mut self.root);
-        mountinfo::unescape(line.point, &mut self.point);
-        let (major, minor) = line.device;
-        Some(Mounted { device: Device { major, minor }, nosuid: line.nosuid })
+        Found { whereabouts, kept }
     }
 }
 
@@ -584,19 +378,6 @@ fn long_path(aside: &mut Aside, file: BorrowedFd<'_>, seen: &mut Vec<u8>) -> Res
     found.map(|_| ())
 }
 
-fn mount_id(proc: &Proc, file: BorrowedFd<'_>, stat: &Stat) -> Result<u64, Cause> {
-    match stat.mount {
-        MountId::Unique(id) | MountId::Recycled(id) => Ok(id),
-        MountId::Unsaid => {
-            let mut text = Vec::new();
-            let number = file.as_raw_fd();
-            let entry = Entry::of(format_args!("thread-self/fdinfo/{number}"));
-            proc.read_own(entry.as_c_str(), FDINFO_LIMIT, &mut text)?;
-            fdinfo_mount(&text).ok_or(Cause::Unsupported)
-        }
-    }
-}
-
 /// The facts of a file of which the superblock's device does not matter.
 pub(super) fn facts_of(stat: &Stat) -> FileFacts {
     facts(stat, device_of(stat))
@@ -630,15 +411,6 @@ fn kept(done: Result<(), Cause>, text: Vec<u8>) -> Fact<Vec<u8>> {
     }
 }
 
-/// The process whose mount namespace is the host's, or that of the container we are in: marks of single mounts are on
-/// its mounts, where ours is a copy.
-const HOST: i32 = 1;
-/// How many mount namespaces are tried before the caller's is looked up: a miss costs a microsecond, the look-up of
-/// a task that we have not looked at before costs twenty.
-const SPACES: usize = 8;
-const ANSWER_LIMIT: usize = 1 << 20;
-const TABLE_LIMIT: usize = 64 << 20;
-const FDINFO_LIMIT: usize = 64 << 10;
 const MAPS_LIMIT: usize = 4 << 20;
 const LONG_PATH_PATIENCE: Duration = Duration::from_millis(50);
 /// Any rename or mount on the host makes one try fail.

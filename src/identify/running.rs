@@ -13,7 +13,7 @@ use nix::sys::stat::Mode;
 use nix::sys::statfs::{FsType, HUGETLBFS_MAGIC, TMPFS_MAGIC, fstatfs};
 
 use super::inner::DELETED;
-use super::object::Whereabouts;
+use super::mount::Whereabouts;
 use super::parse::decimal;
 use super::proc::cause;
 use super::subject::Ids;
@@ -211,16 +211,16 @@ impl Identifier {
         attempt.unseen = Some(Unseen::Unmarked);
         let space = running.who.as_ref().and_then(|who| who.space.as_ref());
         let space = space.map(|space| space.id).filter(|_| self.features.foreign_statmount);
-        let mut placement = self.essential(running.process, running.file.as_fd(), scope, attempt);
+        let (mut placement, mut whereabouts) =
+            self.look(running.process, running.file.as_fd(), scope, attempt);
         let lacks_place = attempt.object.inner == Fact::Unknown(Cause::Gone);
         if lacks_place && space.is_some_and(|space| self.files.search(space)) {
-            placement = self.essential(running.process, running.file.as_fd(), scope, attempt);
+            (placement, whereabouts) = self.look(running.process, running.file.as_fd(), scope, attempt);
         }
         running.tell_who(&mut attempt.subject);
         let device = attempt.object.file.known().map(|file| file.device);
         // A guard in a namespace of its own guards the mounts of another one.
-        let home = self.files.whereabouts() != Whereabouts::Elsewhere
-            || space.is_some_and(|space| scope.is_home(space));
+        let home = whereabouts != Whereabouts::Elsewhere || space.is_some_and(|space| scope.is_home(space));
         let ours = attempt.object.inner.known().is_some() && home;
         let seen = attempt.object.seen.known().filter(|seen| ours && scope.covers(seen));
         // The number of one that is gone can be another's by now. It counts where the mount is one that was seen, or where

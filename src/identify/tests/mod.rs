@@ -8,8 +8,9 @@ mod place;
 mod running;
 mod who;
 
+use super::mount::Whereabouts;
 use super::*;
-use crate::event::{Cause, Device, Gid, Groups, Texts};
+use crate::event::{Cause, Device, Gid, Groups, Pid, Texts, Uid};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use std::fs::File;

@@ -71,8 +71,8 @@ fn our_own_namespace_stays_ours_after_a_mount_of_it_is_gone() {
         end(child);
         whence(&mut identifier, &running, &mut attempt);
         let file = File::open(program(&dir.join("x"))).unwrap();
-        identifier.essential(0, file.as_fd(), &Scope::default(), &mut attempt);
+        let (_, whereabouts) = identifier.look(0, file.as_fd(), &Scope::default(), &mut attempt);
         assert_eq!(attempt.object.inner, Fact::Known(b"/x".to_vec()));
-        assert_eq!(identifier.files.whereabouts(), Whereabouts::Ours);
+        assert_eq!(whereabouts, Whereabouts::Ours);
     });
 }
