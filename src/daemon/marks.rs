@@ -1,6 +1,5 @@
 //! Keeps the groups' marks as the mount table asks: at start, when a mount comes or goes, and after a reload. The group
-//! for opens, where there is one, gets the same marks, but for filesystems that hold more than what is watched: every
-//! open of the host would wait for us.
+//! for opens, where there is one, gets the same marks, but for those through which it must not ask ([`Mark::sees_opens`]).
 //!
 //! What each mark should be is planned in [`crate::watch::plan`], which is pure; here the plan is carried out, and what
 //! the kernel refused is kept as a problem until it holds. The watched directories of other mount namespaces are found by
@@ -136,8 +135,8 @@ impl Marks {
         for found in scan.found {
             let path = place::path_of(&found.fd);
             let refused = self.group.mark(kind(&found.mark), &path).err();
-            let opens_refused =
-                self.opens.as_ref().and_then(|opens| opens.mark(kind(&found.mark), &path).err());
+            let opens = self.opens.as_ref().filter(|_| found.mark.sees_opens());
+            let opens_refused = opens.and_then(|opens| opens.mark(kind(&found.mark), &path).err());
             if self.foreign.iter().any(|held| held.mark.device == found.mark.device && held.refused.is_none())
             {
                 continue;
@@ -280,7 +279,7 @@ impl Marks {
 
     /// Sets a mark on what was opened for it. False: what the table shows is not there any more.
     fn place(&mut self, mark: Mark, found: io::Result<OwnedFd>, changed: &mut Changed) -> bool {
-        let opens = self.opens.as_ref().filter(|_| !mark.whole_filesystem_shared);
+        let opens = self.opens.as_ref().filter(|_| mark.sees_opens());
         let mut opens_refused = None;
         let result = found.and_then(|found| {
             let path = place::path_of(&found);

@@ -38,6 +38,25 @@ fn arguments_in_a_file_that_never_comes_delay_their_own_answer_up_to_the_deadlin
 }
 
 #[test]
+fn opens_through_an_overlay_over_a_watched_layer_do_not_make_the_guard_wait_for_itself() {
+    bed(|bed| {
+        for directory in ["low", "up", "work", "all", "rootfs"] {
+            fs::create_dir_all(Path::new("/run/o").join(directory)).unwrap();
+        }
+        fs::write("/run/o/low/data", "some data").unwrap();
+        let guard = bed.guard_with("mode = \"prevent\"\n", "loaders = \"deny\"\ninterpreters = \"deny\"\n");
+        for (place, options) in [
+            ("/run/o/all", "lowerdir=/run/o/low,upperdir=/run/o/up,workdir=/run/o/work"),
+            ("/run/o/rootfs", "lowerdir=/run/o/low:/run/o/up"),
+        ] {
+            mount(Some("overlay"), place, Some("overlay"), MsFlags::empty(), Some(options)).unwrap();
+            wait_until("it is marked", || guard.status().to_string().contains(place));
+            assert_eq!(fs::read_to_string(Path::new(place).join("data")).unwrap(), "some data");
+        }
+    });
+}
+
+#[test]
 fn an_interpreter_that_is_never_found_holds_up_its_script_and_later_scripts_do_not_wait_for_theirs() {
     bed(|bed| {
         let program = bed.program("/dev/shm/x");

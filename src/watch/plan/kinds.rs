@@ -24,7 +24,7 @@ impl Kind {
     pub(super) fn of(fs_type: &[u8]) -> Self {
         match fs_type {
             b"tmpfs" | b"ramfs" | b"devtmpfs" | b"hugetlbfs" => Self::Memory,
-            b"overlay" | b"aufs" | b"unionfs" | b"ecryptfs" => Self::Layered,
+            b"overlay" | b"aufs" | b"unionfs" | b"ecryptfs" | b"shiftfs" => Self::Layered,
             b"proc" | b"sysfs" | b"cgroup" | b"cgroup2" | b"cpuset" | b"devpts" | b"mqueue" | b"nsfs"
             | b"securityfs" | b"debugfs" | b"tracefs" | b"pstore" | b"efivarfs" | b"bpf" | b"configfs"
             | b"selinuxfs" | b"smackfs" | b"autofs" | b"binfmt_misc" | b"fusectl" | b"rpc_pipefs"

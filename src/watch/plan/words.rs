@@ -4,6 +4,7 @@ use crate::event::Device;
 use crate::watch::links::{Directories, Directory};
 use crate::watch::mounts::{Mount, MountTable};
 use crate::watch::plan::Scope;
+use crate::watch::plan::kinds::Kind;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
@@ -294,6 +295,15 @@ impl Mark {
             whole_filesystem_shared: false,
             superblock,
         }
+    }
+
+    /// Whether the group for opens may have this mark too. Not on a filesystem that holds more than what is watched: every
+    /// open of the host would wait for us. Nor on one that lies over others: while the kernel hands us an event about
+    /// a file of an overlay, it opens the file of the layer, and where that is watched it would wait for the answer of the very
+    /// thread that reads. Opens of the layer's file tell of those through the overlay.
+    #[must_use]
+    pub fn sees_opens(&self) -> bool {
+        !self.whole_filesystem_shared && Kind::of(self.fs_type.as_bytes()) != Kind::Layered
     }
 
     /// Equal where two plans mean the same superblock or mount, as far as can be told.
