@@ -16,19 +16,22 @@ use crate::sys::statx::Stat;
 /// Longer than any exec waits for us, unless a longer `answer_deadline` lets it.
 const LATELY: Duration = Duration::from_secs(3);
 
-/// What is to be thought of the place of this file, which stands there. Never [`Standing::Gone`] before the arguments were
-/// asked for.
+/// What is to be thought of the place of this file, which stands there: at one of its names in our own mount namespace.
 pub(super) fn standing(stat: &Stat, attempt: &Attempt) -> Standing {
     let (object, subject) = (&attempt.object, &attempt.subject);
     let Some(inner) = object.inner.known() else { return Standing::Gone };
     let is_it = |there: Stat| (there.device, there.inode) == (stat.device, stat.inode);
     // A deleted one had a name, and could be moved before it lost that.
     let stood = |name: &[u8]| object.deleted == Fact::Known(true) || at(name).is_ok_and(is_it);
-    let here = object.names.iter().find(|name| name.ends_with(inner) && stood(name));
-    let Some(here) = here else { return Standing::There };
+    // It stood there a moment ago.
+    let Some(here) = object.names.iter().find(|name| stood(name)) else { return Standing::Gone };
+    // A part of a larger filesystem can be mounted there: only what is above that is of another device.
+    let device = above(here, inner).last().and_then(|parent| at(parent).ok()).map(|parent| parent.device);
     // One that cannot be looked at may have been.
-    let moved =
-        above(here, inner).any(|directory| at(directory).ok().is_none_or(|stat| was_moved_lately(&stat)));
+    let moved = above(here, inner).any(|directory| match at(directory) {
+        Ok(found) => Some(found.device) == device && was_moved_lately(&found),
+        Err(_) => true,
+    });
     if !moved && !was_changed_lately(stat) {
         return Standing::There;
     }
@@ -64,9 +67,10 @@ fn was_moved_lately(stat: &Stat) -> bool {
     was_changed_lately(stat) && stat.changed != stat.modified
 }
 
-/// The directories of `name` below the root of its filesystem, the outermost first.
+/// The directories of `name` below the root of its filesystem, the outermost first; those of others come before them where
+/// a part of it is mounted.
 fn above<'n>(name: &'n [u8], inner: &[u8]) -> impl Iterator<Item = &'n [u8]> {
-    let root = name.len().saturating_sub(inner.len());
+    let root = if name.ends_with(inner) { name.len().saturating_sub(inner.len()) } else { 0 };
     let slashes = name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(place, _)| place);
     slashes.filter(move |place| *place > root).filter_map(|place| name.get(..place))
 }
@@ -117,6 +121,20 @@ mod tests {
         std::fs::rename(directory.path().with_extension("moved"), directory.path()).unwrap();
         assert_eq!(seen(path, Some("./x"), at_work()), Standing::Gone);
         assert_eq!(seen(path, Some(path), at_work()), Standing::There);
+    }
+
+    #[test]
+    fn what_has_left_its_place_since_it_was_looked_at_is_gone_whatever_it_was_called() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x");
+        std::fs::write(&path, "").unwrap();
+        let name = path.to_str().unwrap().as_bytes();
+        let stat = at(name).unwrap();
+        let mut attempt = Attempt::default();
+        attempt.object.inner = Fact::Known(name.to_vec());
+        attempt.object.names = Texts::from_iter([name]);
+        std::fs::rename(&path, directory.path().join("y")).unwrap();
+        assert_eq!(standing(&stat, &attempt), Standing::Gone);
     }
 
     #[test]

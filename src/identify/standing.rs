@@ -37,14 +37,23 @@ impl Identifier {
         let (Some(inner), Some(facts)) = (object.inner.known(), object.file.known()) else {
             return Standing::Gone;
         };
+        // Through another of its mounts it would have another name.
+        let is_shown = |seen| object.names.iter().any(|name| name == seen);
+        if scope.watches_mounts(facts.device) && !shown(object).is_some_and(is_shown) {
+            return Standing::Gone;
+        }
         let thread = subject.thread.known().map(|Pid(id)| *id);
         let Some((stat, whereabouts)) = self.steady(LOOKS, thread, file, object) else {
             return Standing::Gone;
         };
         let stands = match self.files.stands(&stat, facts.device, inner, object.names.iter()) {
             Some(stands) => stands || was_there(object),
-            // Its names are those of another namespace, or of a place that it was taken away from.
-            None => whereabouts == Whereabouts::Elsewhere && scope.namespace(facts.device).is_some(),
+            // Its names are those of another namespace, or of a place that it was taken away from. What came there when
+            // is not looked at.
+            None if whereabouts == Whereabouts::Elsewhere && scope.namespace(facts.device).is_some() => {
+                return Standing::There;
+            }
+            None => false,
         };
         match stands {
             false => Standing::Gone,
@@ -64,6 +73,12 @@ impl Identifier {
     ) -> Placement {
         let Fact::Known(FileFacts { device, .. }) = object.file else { return Placement::Inside };
         let inner = object.inner.as_ref().map(Vec::as_slice);
+        if let (Fact::Known(inner), Some(seen)) = (&inner, shown(object))
+            && scope.name_as_seen(device, inner, seen, &mut self.directories)
+        {
+            std::mem::swap(&mut object.names, &mut self.directories);
+            return Placement::Inside;
+        }
         let placement = scope.name(device, inner, &mut object.names);
         let Some(inner) = object.inner.known().filter(|_| placement == Placement::Outside) else {
             return placement;
@@ -126,9 +141,14 @@ impl Identifier {
 
 /// A deleted file, whose name was one of its names.
 fn was_there(object: &Object) -> bool {
-    let shown = object.seen.known().and_then(|seen| seen.strip_suffix(inner::DELETED));
     object.deleted == Fact::Known(true)
-        && shown.is_some_and(|shown| object.names.iter().any(|name| name == shown))
+        && shown(object).is_some_and(|shown| object.names.iter().any(|name| name == shown))
+}
+
+/// The path at which it was seen, without the kernel's word for one that has lost its name.
+fn shown(object: &Object) -> Option<&[u8]> {
+    let seen = object.seen.known()?;
+    if object.deleted == Fact::Known(true) { seen.strip_suffix(inner::DELETED) } else { Some(seen) }
 }
 
 /// How often a place is looked at again. Each look is two questions in turn; to deceive it, the mover would have

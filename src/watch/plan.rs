@@ -214,7 +214,12 @@ fn scope_of(inputs: &Inputs<'_>, superblocks: &BTreeMap<Device, Superblock>) -> 
             builder.is_gone(*device);
         }
         match superblock.choice {
-            Choice::Each => builder.only_mounts(*device),
+            Choice::Each => {
+                builder.only_mounts(*device);
+                for mount in superblock.mounts.iter().filter(|mount| mount.is_below(&watched)) {
+                    builder.shows(*device, &mount.root, &mount.point);
+                }
+            }
             Choice::Whole => builder.shown_whole(*device, superblock.mounts.iter().filter_map(Seen::whole)),
             Choice::Shared | Choice::Nothing | Choice::Passed(_) => {}
         }

@@ -42,6 +42,8 @@ pub(super) struct Superblock {
     namespace: Option<u64>,
     /// Only some mounts of it are watched.
     mounts: bool,
+    /// What each of those shows, and where; more of them than one can show the same.
+    shown: Vec<Entry>,
     /// The mounts that show all of it.
     whole: Vec<u64>,
     /// It was mounted nowhere when the scope was made: its number can be another's.
@@ -95,6 +97,21 @@ impl Scope {
             return Placement::Outside;
         }
         all(&superblock.directories, names)
+    }
+
+    /// The same where single mounts of the superblock are watched, and two of them can show the same file: appends the
+    /// names of `inner` of which one is `seen`, the path at which the file was run in the namespace that is guarded.
+    /// False, and nothing appended, where there are none.
+    pub fn name_as_seen(&self, device: Device, inner: &[u8], seen: &[u8], names: &mut Texts) -> bool {
+        let shown = self.superblock(device).map(|superblock| superblock.shown.as_slice()).unwrap_or_default();
+        let shown = shown.iter().find_map(|entry| {
+            let rest = below(inner, &entry.inner)?;
+            entry.names.iter().any(|name| name.is(rest, seen)).then_some((entry, rest))
+        });
+        if let Some((entry, rest)) = shown {
+            entry.name(rest, names);
+        }
+        shown.is_some()
     }
 
     /// The mount namespace in which this superblock was found, where that is not ours: its id as statmount(2) takes it.
@@ -228,6 +245,7 @@ impl<'a> Builder<'a> {
                 directories: Vec::new(),
                 namespace: None,
                 mounts: false,
+                shown: Vec::new(),
                 whole: Vec::new(),
                 gone: false,
             };
@@ -257,6 +275,14 @@ impl<'a> Builder<'a> {
     pub(super) fn only_mounts(&mut self, device: Device) {
         if let Some(superblock) = self.superblock(device, false) {
             superblock.mounts = true;
+        }
+    }
+
+    /// A mount shows the directory `inner` of `device` at `point`.
+    pub(super) fn shows(&mut self, device: Device, inner: &[u8], point: &[u8]) {
+        let names = aliases(point, self.links);
+        if let Some(superblock) = self.superblock(device, false) {
+            superblock.shown.push(Entry { inner: trimmed(inner).into(), names });
         }
     }
 
@@ -344,6 +370,11 @@ fn through(name: &Name, link: &Link) -> Option<Name> {
 }
 
 impl Name {
+    /// True where this way to write what follows the entry yields this path.
+    fn is(&self, rest: &[u8], path: &[u8]) -> bool {
+        below(rest, &self.only).is_some_and(|rest| path.strip_prefix(self.base.as_slice()) == Some(rest))
+    }
+
     /// True where this one already yields all that `other` would.
     fn says(&self, other: &Self) -> bool {
         below(&other.only, &self.only).is_some_and(|part| {

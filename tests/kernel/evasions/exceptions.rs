@@ -307,3 +307,58 @@ fn the_excepted_directory_changes_places_while_the_guard_looks() {
         }
     });
 }
+
+#[test]
+fn a_file_that_goes_in_and_out_of_the_excepted_directory() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    bed(|bed| {
+        bed.program("/run/evil");
+        fs::create_dir_all("/run/docker/a").unwrap();
+        let guard = bed.prevent();
+        let stop = AtomicBool::new(false);
+        let (mut denied, mut ran) = (0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    fs::rename("/run/evil", "/run/docker/a/evil").unwrap();
+                    std::thread::sleep(Duration::from_micros(200));
+                    fs::rename("/run/docker/a/evil", "/run/evil").unwrap();
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+            });
+            // What is not there at the moment cannot be executed.
+            for _ in 0..2000 {
+                match exec("/run/evil") {
+                    Exec::Denied => denied += 1,
+                    Exec::Ran(_) => ran += 1,
+                    Exec::Failed(errno) => assert_eq!(errno, libc::ENOENT),
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert!(denied > 100, "it was hardly there: {denied}");
+        assert_eq!(ran, 0, "beside {denied} denials");
+        drop(guard);
+    });
+}
+
+#[test]
+fn a_directory_of_elsewhere_that_is_bound_there_and_into_the_excepted_one() {
+    bed(|bed| {
+        let play = |steps: &str| goes_on(&with_wait(steps));
+        play("mount tmpfs none /srv\nmkdir /srv/part\nmkdir /run/docker/a\nmkdir /dev/shm/a\nexec /bin/true");
+        bed.program("/srv/part/x");
+        play("bind /srv/part /run/docker/a\nbind /srv/part /dev/shm/a\nexec /bin/true");
+        let guard = bed.prevent();
+        for excepted in ["/run/docker/a/x", "/var/run/docker/a/x"] {
+            assert_eq!(exec(excepted), Exec::Ran(0), "the exception is there");
+        }
+        assert_eq!(exec("/dev/shm/a/x"), Exec::Denied);
+        let names: Vec<_> =
+            guard.attempts().iter().map(|record| record["process"]["executable"].clone()).collect();
+        assert_eq!(names, ["/run/docker/a/x", "/run/docker/a/x", "/dev/shm/a/x"]);
+        // Moved, it may not keep the name that it had.
+        play("detach /dev/shm/a\nmkdir /run/other\nmove /run/docker/a /run/other\nexec /bin/true");
+        assert_eq!(exec("/run/other/x"), Exec::Denied);
+    });
+}
