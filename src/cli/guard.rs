@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::exit;
-use super::words::plain_lines;
+use super::words::{chain, plain_lines};
 use crate::control::client::{self, Error};
 use crate::control::protocol::{Code, Reply, Request};
 use crate::policy::config;
@@ -91,12 +91,7 @@ pub(super) fn print(out: &mut dyn Write, text: &str) -> Result<(), u8> {
 
 /// The error with its chain, each on the same line, and what to do below it.
 fn complain(err: &mut dyn Write, error: &dyn std::error::Error, help: Option<&str>) {
-    let mut text = format!("shmguard: {}", plain_lines(&error.to_string()));
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(&format!(": {error}"));
-        source = error.source();
-    }
+    let mut text = format!("shmguard: {}", plain_lines(&chain(error)));
     if let Some(help) = help {
         text.push_str(&format!("\n  = help: {help}"));
     }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::exit;
+use super::words::chain;
 use crate::daemon::{self, StartError};
 use crate::event::Mode;
 use crate::notify::NotifyError;
@@ -42,7 +43,7 @@ pub fn run(args: &Args, err: &mut dyn Write) -> u8 {
         Err(error) => error,
     };
     // Where standard error is closed, the exit status still tells.
-    let _written = writeln!(err, "shmguard: {error}");
+    let _written = writeln!(err, "shmguard: {}", chain(&error));
     status(&error)
 }
 
@@ -74,5 +75,19 @@ pub fn mode(text: &str) -> Result<Mode, String> {
         "audit" => Ok(Mode::Audit),
         "prevent" => Ok(Mode::Prevent),
         _ => Err("the modes are `audit` and `prevent`".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::server;
+
+    #[test]
+    fn an_error_at_the_start_names_its_cause() {
+        let cause = std::io::Error::from_raw_os_error(nix::libc::ENOENT);
+        let error = server::Error::Failed("make the directory", "/nonexist/a".into(), cause);
+        let told = chain(&StartError::Control(error));
+        assert_eq!(told, "cannot make the directory /nonexist/a: No such file or directory (os error 2)");
     }
 }

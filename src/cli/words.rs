@@ -67,6 +67,12 @@ pub(super) fn plain_lines(text: &str) -> String {
     text.lines().map(plain).collect::<Vec<_>>().join("\n")
 }
 
+/// An error with what caused it, and what caused that.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 /// Control characters move the terminal, format characters turn the direction of what follows.
 fn is_harmless(c: char) -> bool {
     !c.is_control()

@@ -368,9 +368,12 @@ fn make_directory(directory: &Path) -> Result<(), Error> {
     if facts.uid() != nix::unistd::geteuid().as_raw() && facts.uid() != 0 {
         return Err(Error::Directory(directory.to_path_buf(), "is not owned by root"));
     }
-    let sticky = facts.mode() & 0o1000 != 0;
-    if facts.mode() & 0o022 != 0 && !sticky {
-        return Err(Error::Directory(directory.to_path_buf(), "can be written by others than its owner"));
+    // In a sticky one nobody can replace the socket, but anybody can lay something there before us.
+    if facts.mode() & 0o022 != 0 {
+        return Err(Error::Directory(
+            directory.to_path_buf(),
+            "can be written by others than its owner; choose another",
+        ));
     }
     Ok(())
 }

@@ -430,9 +430,16 @@ fn what_is_not_a_socket_is_left_alone_and_so_is_a_directory_open_to_all() {
 
     let open = directory.path().join("open");
     std::fs::create_dir(&open).unwrap();
-    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
-    let error = Listener::bind(&open.join("control.sock")).unwrap_err();
-    assert!(error.to_string().ends_with("can be written by others than its owner"), "{error}");
+    for mode in [0o777, 0o1777, 0o1775, 0o770] {
+        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(mode)).unwrap();
+        let error = Listener::bind(&open.join("control.sock")).unwrap_err();
+        let told = error.to_string();
+        assert!(
+            told.ends_with("can be written by others than its owner; choose another"),
+            "{mode:o}: {told}"
+        );
+    }
+    assert!(!open.join("control.sock.lock").exists());
 
     let error = Listener::bind(&directory.path().join("no/such/control.sock")).unwrap_err();
     assert!(matches!(error, server::Error::Failed("make the directory", ..)), "{error:?}");

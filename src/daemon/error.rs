@@ -85,4 +85,20 @@ impl fmt::Display for StartError {
     }
 }
 
-impl std::error::Error for StartError {}
+impl std::error::Error for StartError {
+    /// What is below the errors whose words are ours: of those that name their cause themselves, nothing.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Busy(error) | Self::Control(error) => error.source(),
+            Self::Identify(error) => error.source(),
+            Self::Problems(_)
+            | Self::Privileges(_)
+            | Self::Group(_)
+            | Self::NothingToWatch(_)
+            | Self::Marks(_)
+            | Self::Log(_)
+            | Self::SwitchedOff
+            | Self::System { .. } => None,
+        }
+    }
+}

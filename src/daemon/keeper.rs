@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::sys::eventfd::EventFd;
+
 use super::error::StartError;
 use super::last_good;
 use super::live::Opens;
@@ -37,6 +39,8 @@ pub struct Keeper {
     config_file: Option<PathBuf>,
     forced_mode: Option<(Mode, ModeSource)>,
     override_mode: Option<Override>,
+    /// Wakes the main thread, which ends a mode whose time is up.
+    nudge: Arc<EventFd>,
     generation_number: u64,
     loaded: Timestamp,
     failed_reload: Option<(Timestamp, String)>,
@@ -75,6 +79,7 @@ impl Keeper {
         config: Config,
         config_file: Option<PathBuf>,
         forced_mode: Option<(Mode, ModeSource)>,
+        nudge: Arc<EventFd>,
     ) -> Self {
         Self {
             shared,
@@ -84,6 +89,7 @@ impl Keeper {
             config_file,
             forced_mode,
             override_mode: None,
+            nudge,
             generation_number: 1,
             loaded: Timestamp(clock::realtime()),
             failed_reload: None,
@@ -309,6 +315,8 @@ impl Keeper {
         self.override_mode = Some(Override { mode, until });
         self.marks.group().in_flight().set_mode(Some((mode, until.map(|(_, at)| at.0))));
         self.put_mode_in_force(by);
+        // Full is rung as well.
+        let _rung = self.nudge.write(1);
     }
 
     /// Keeps the policy in force for a start with a bad one.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
 use super::control;
 use super::counters::Counters;
 use super::error::{StartError, say, system};
@@ -220,8 +222,13 @@ fn guard(options: &Options, view: View, prepared: Prepared, inherited: Inherited
         .watch(directories, keeper::watch_settings(&config), config.watch.containers)
         .map_err(system("tell mount namespaces apart"))?;
     let answer_deadline = config.answer_deadline;
+    let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+    let nudge =
+        EventFd::from_flags(flags).map_err(io::Error::from).map_err(system("make an event descriptor"))?;
+    let nudge = Arc::new(nudge);
     let keeps_policy = config.on_bad_policy == OnBadPolicy::LastGood;
-    let mut keeper = Keeper::new(Arc::clone(&shared), marks, config, config_file, forced_mode);
+    let mut keeper =
+        Keeper::new(Arc::clone(&shared), marks, config, config_file, forced_mode, Arc::clone(&nudge));
     keeper.note_bad_policy(&bad_policy);
     if says.is_some() {
         keeper.inherit_mode();
@@ -279,7 +286,8 @@ fn guard(options: &Options, view: View, prepared: Prepared, inherited: Inherited
     say("ready");
     service.ready(&format!("{mode} mode, {placed} filesystems guarded, {rules} rules"));
     let supervised = options.supervise.then(nix::unistd::getppid);
-    let mut steward = Steward { keeper, shared, group, service, signals, monitor, handed_on, supervised };
+    let mut steward =
+        Steward { keeper, shared, group, service, signals, monitor, nudge, handed_on, supervised };
     let ended = steward.watch();
     leave(&steward, ended, threads, control).map(|()| 0)
 }

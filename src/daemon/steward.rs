@@ -1,6 +1,7 @@
 //! The main thread while the guard stands: signals, mounts that come and go.
 //!
-//! Wakes for events, and about once a second to look around. Never on the way of an answer.
+//! Wakes for events, when a mode's time is up, and, where there is something to look at, about once a second. Never on
+//! the way of an answer.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::EventFd;
 
 use super::keeper::{Keeper, keep};
 use super::pipeline::Shared;
@@ -23,10 +25,6 @@ use crate::watch::monitor::Monitor;
 /// not to be woken more often than that needs.
 const HEARTBEAT: Duration = Duration::from_millis(900);
 
-/// The same where nobody looks there and no parent is to be missed: what is left is the end of a mode that was set for a
-/// while, which may come so much late.
-const REST: Duration = Duration::from_secs(3);
-
 /// The main thread's tools.
 pub(super) struct Steward {
     pub(super) keeper: Arc<Mutex<Keeper>>,
@@ -35,6 +33,8 @@ pub(super) struct Steward {
     pub(super) service: Service,
     pub(super) signals: Signals,
     pub(super) monitor: Monitor,
+    /// The keeper rings when a mode was set: its time may end before we would wake.
+    pub(super) nudge: Arc<EventFd>,
     /// Somebody keeps the group for the next guard.
     pub(super) handed_on: bool,
     /// A parent hands its signals on to us.
@@ -48,7 +48,8 @@ impl Steward {
     /// poll(2) failed for another reason than a signal.
     pub(super) fn watch(&mut self) -> io::Result<Received> {
         loop {
-            let mounts_changed = self.wait()?;
+            let left = keep(&self.keeper).end_override();
+            let mounts_changed = self.wait(left)?;
             for received in self.signals.received() {
                 match received.order {
                     Order::Stop => return Ok(received),
@@ -61,7 +62,6 @@ impl Steward {
                 keep(&self.keeper).refresh_mounts();
             }
             keep(&self.keeper).look_around();
-            keep(&self.keeper).end_override();
             self.look_at_parent();
         }
     }
@@ -73,20 +73,24 @@ impl Steward {
         if relayed { self.group.in_flight().sender() } else { Some(sender) }
     }
 
-    /// Waits for a signal, a mount, or the next heartbeat. True where mounts came or went.
-    fn wait(&self) -> io::Result<bool> {
+    /// Waits for a signal, a mount, the next heartbeat, or until a mode holds no longer, which takes `left`. True where
+    /// mounts came or went.
+    fn wait(&self, left: Option<Duration>) -> io::Result<bool> {
         let mut fds = [
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.nudge.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.monitor.fd(), self.monitor.events()),
         ];
-        let rest =
-            if self.supervised.is_some() || keep(&self.keeper).looks_around() { HEARTBEAT } else { REST };
-        let timeout = PollTimeout::try_from(rest).unwrap_or(PollTimeout::NONE);
-        match poll(&mut fds, timeout) {
-            Ok(_) => Ok(fds.last().and_then(PollFd::any).unwrap_or(false)),
-            Err(Errno::EINTR) => Ok(false),
-            Err(errno) => Err(errno.into()),
+        let beats = self.supervised.is_some() || keep(&self.keeper).looks_around();
+        match poll(&mut fds, timeout(beats.then_some(HEARTBEAT), left)) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
         }
+        if fds.get(1).and_then(PollFd::any).unwrap_or(false) {
+            // How often it was rung tells nothing: the keeper is asked in any case.
+            let _rung = self.nudge.read();
+        }
+        Ok(fds.last().and_then(PollFd::any).unwrap_or(false))
     }
 
     fn reload(&self) {
@@ -110,5 +114,29 @@ impl Steward {
             self.shared.sink.notice(&Notice::Other { action: "parent-gone", text, failed: true });
             keep(&self.keeper).lose_parent();
         }
+    }
+}
+
+/// The earlier of the two; for good where there is neither.
+fn timeout(beat: Option<Duration>, left: Option<Duration>) -> PollTimeout {
+    let Some(longest) = [beat, left].into_iter().flatten().min() else { return PollTimeout::NONE };
+    // One more than the truncated milliseconds, else the last one is spent in a busy loop. What poll(2) cannot wait for
+    // at once, three weeks and more, is waited for piece by piece.
+    let milliseconds = i32::try_from(longest.as_millis().saturating_add(1)).unwrap_or(i32::MAX);
+    PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_main_thread_sleeps_until_the_earlier_of_beat_and_end_and_never_shorter_than_it_is_away() {
+        let of = |beat, left| i32::from(timeout(beat, left));
+        assert_eq!(of(None, None), -1);
+        assert_eq!(of(Some(HEARTBEAT), None), 901);
+        assert_eq!(of(Some(HEARTBEAT), Some(Duration::from_secs(60))), 901);
+        assert_eq!(of(Some(HEARTBEAT), Some(Duration::from_micros(2_500))), 3);
+        assert_eq!(of(None, Some(Duration::from_hours(24 * 365))), i32::MAX);
     }
 }

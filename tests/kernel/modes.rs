@@ -1,6 +1,8 @@
 //! Audit and prevention, from outside.
 
-use crate::bed::{Exec, bed, exec, exec_as};
+use std::time::{Duration, SystemTime};
+
+use crate::bed::{Exec, bed, exec, exec_as, wait_until};
 
 #[test]
 fn prevention_denies_root_with_eperm_and_the_record_is_there_first() {
@@ -68,5 +70,22 @@ fn an_exec_elsewhere_is_not_an_attempt() {
         let guard = bed.prevent();
         assert_eq!(exec(&program), Exec::Ran(0));
         assert!(guard.attempts().is_empty());
+    });
+}
+
+/// Nothing else wakes this guard: it looks at no other namespaces and has no parent.
+#[test]
+fn a_mode_for_a_time_ends_when_its_time_is_up() {
+    bed(|bed| {
+        let program = bed.program("/dev/shm/x");
+        let guard = bed.prevent();
+        assert_eq!(guard.ask(&["mode", "audit", "--for", "1s"]).1, Some(0));
+        let ends = SystemTime::now() + Duration::from_secs(1);
+        assert_eq!(exec(&program), Exec::Ran(0));
+        wait_until("prevention is back", || guard.status()["mode"]["current"] == "prevent");
+        assert_eq!(exec(&program), Exec::Denied);
+        let late = SystemTime::now().duration_since(ends).unwrap();
+        // Of the seconds that a guard rests.
+        assert!(late < Duration::from_secs(5), "{late:?} late");
     });
 }
