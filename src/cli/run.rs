@@ -9,6 +9,7 @@ use crate::daemon::{self, StartError};
 use crate::event::Mode;
 use crate::notify::NotifyError;
 use crate::privileges::PrivilegeError;
+use crate::record::RecordError;
 
 /// Flags of `run`.
 #[derive(Debug, clap::Args)]
@@ -56,7 +57,7 @@ fn status(error: &StartError) -> u8 {
         StartError::Privileges(_) => exit::OS,
         StartError::Group(NotifyError::NoFanotify | NotifyError::NoPermissionEvents)
         | StartError::SwitchedOff => exit::UNAVAILABLE,
-        StartError::Busy { .. } => exit::BUSY,
+        StartError::Busy { .. } | StartError::Log(RecordError::Held(_)) => exit::BUSY,
         StartError::Group(NotifyError::Failed(_))
         | StartError::Marks(_)
         | StartError::Log(_)

@@ -154,9 +154,7 @@ impl Place {
 
     /// Opens the current file for appending; makes it (0640) and its directory (0750) where they are missing.
     pub(super) fn open(&self) -> Result<File, Errno> {
-        if let Some(directory) = self.path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-            DirBuilder::new().recursive(true).mode(0o750).create(directory).map_err(|error| errno(&error))?;
-        }
+        make_directory(&self.path)?;
         append_to(&self.path)
     }
 
@@ -244,6 +242,13 @@ impl Place {
         name.push(suffix);
         PathBuf::from(name)
     }
+}
+
+/// Makes the directory (0750) of the file at `path` where it is missing.
+pub(super) fn make_directory(path: &Path) -> Result<(), Errno> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let Some(directory) = directory else { return Ok(()) };
+    DirBuilder::new().recursive(true).mode(0o750).create(directory).map_err(|error| errno(&error))
 }
 
 /// A regular file, made where it is missing. A link or a pipe that somebody put there is refused.

@@ -8,9 +8,11 @@ use super::bell::Wishes;
 use super::errno::errno;
 use super::file::{Appender, Place};
 use super::format::Notice;
+use super::log::{Failed, Opened};
+use super::occupied::Occupied;
 use super::settings::{FileSettings, Sync};
 use super::shared::Shared;
-use super::writer::{Current, Writer};
+use super::writer::Current;
 use nix::errno::Errno;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -22,7 +24,7 @@ use std::time::Duration;
 pub(super) struct Keeper {
     file: Option<Kept>,
     /// Tells the writer, where it is not there yet.
-    opening: Option<Receiver<Result<Writer, Errno>>>,
+    opening: Option<Receiver<Result<Opened, Failed>>>,
 }
 
 #[derive(Debug)]
@@ -30,6 +32,8 @@ struct Kept {
     place: Place,
     settings: FileSettings,
     alerts: Option<Alerts>,
+    /// `None` where the directory cannot be locked, or is not yet.
+    occupied: Option<Occupied>,
     /// How many lines were written when the file was synced last.
     synced: u64,
     /// How large the file was when the path named it last.
@@ -45,10 +49,12 @@ struct Kept {
 }
 
 impl Keeper {
-    /// A keeper of this file, or, without one, of standard error. `opening` tells of a writer that is yet to come.
+    /// A keeper of this file, or, without one, of standard error. `opening` tells of a writer that is yet to come;
+    /// `occupied` keeps other guards from the directory.
     pub(super) fn new(
         settings: Option<&FileSettings>,
-        opening: Option<Receiver<Result<Writer, Errno>>>,
+        opening: Option<Receiver<Result<Opened, Failed>>>,
+        occupied: Option<Occupied>,
     ) -> Self {
         Self {
             opening,
@@ -56,6 +62,7 @@ impl Keeper {
                 place: Place::new(&settings.path, settings.keep),
                 settings: settings.clone(),
                 alerts: None,
+                occupied,
                 synced: 0,
                 named_until: 0,
                 written: 0,
@@ -73,9 +80,12 @@ impl Keeper {
         let mut longest = TICK;
         loop {
             let wishes = shared.bell.wait(longest);
-            if let Some(Ok(Ok(writer))) = self.opening.as_ref().map(Receiver::try_recv) {
-                shared.arrive(writer);
+            if let Some(Ok(Ok(opened))) = self.opening.as_ref().map(Receiver::try_recv) {
+                shared.arrive(opened.writer);
                 self.opening = None;
+                if let Some(kept) = &mut self.file {
+                    kept.occupied = opened.occupied;
+                }
             }
             match &mut self.file {
                 Some(kept) => kept.tick(shared, wishes),
@@ -106,6 +116,9 @@ impl Kept {
     fn tick(&mut self, shared: &Shared, wishes: Wishes) {
         let Some(Current { file, size, cut, written, failing }) = shared.current() else { return };
         self.written = written;
+        if self.occupied.is_none() {
+            self.occupy();
+        }
         if self.alerts.is_none()
             && let Some(settings) = &self.settings.alerts
         {
@@ -165,8 +178,17 @@ impl Kept {
         tell_once(shared, &mut self.reopening_fails, "log-not-reopened", failed.map(|errno| errno.desc()));
         // While it cannot be opened, the old file goes on taking records, wherever its name is now.
         if let Ok(file) = result {
+            self.occupy();
             // Where it was removed, what was removed is gone; what came after goes along.
             self.go_on(shared, file, &told, Some(self.named_until));
+        }
+    }
+
+    /// Locks the directory, which may be a new one. A lock that cannot be had is ours already, or a predecessor's that is
+    /// not wholly gone; or there can be none. A guard that stands does not stop for it.
+    fn occupy(&mut self) {
+        if let Ok(Some(occupied)) = Occupied::take(&self.settings.path) {
+            self.occupied = Some(occupied);
         }
     }
 

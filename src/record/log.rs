@@ -8,9 +8,11 @@ use super::Host;
 use super::bell::Bell;
 use super::errno::errno;
 use super::feeder::{Feeder, Outlet, Queue};
+use super::file::make_directory;
 use super::format::{Entry, Notice, Redact};
 use super::journal::Journal;
 use super::keeper::Keeper;
+use super::occupied::{self, Held, Occupied};
 use super::settings::{FileSettings, Settings, Stderr};
 use super::shared::Shared;
 use super::stderr::NonBlocking;
@@ -22,7 +24,7 @@ use nix::errno::Errno;
 use std::fmt;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI32;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -57,6 +59,8 @@ pub enum RecordError {
     Facility(String),
     /// The file cannot be opened, or its end not be read or repaired.
     File(PathBuf, i32),
+    /// Another guard writes its log in the same directory, and holds this lock file there.
+    Held(PathBuf),
     /// Standard error cannot be used.
     Stderr(i32),
     /// A thread cannot be started.
@@ -68,7 +72,7 @@ impl Log {
     /// is repaired; the sequence goes on where this boot's last record ended.
     ///
     /// # Errors
-    /// When there is no record of truth, or it cannot be opened. Other sinks may come and go.
+    /// When there is no record of truth, it cannot be opened, or another guard's lies there. Other sinks may come and go.
     pub fn open(settings: &Settings, host: Host) -> Result<Self, RecordError> {
         Self::open_numbered(settings, host, None, None)
     }
@@ -119,7 +123,7 @@ impl Log {
             outlets.push(Box::new(Journal::new(&settings.socket)));
         }
         let stderr = NonBlocking::new(stderr);
-        let (mut late, mut unopened) = (None, 0);
+        let (mut late, mut unopened, mut occupied) = (None, 0, None);
         // Nobody notes anything before there is a writer.
         let noted = numbering.as_deref().map(Noted::of).unwrap_or_default();
         let writer = match (&settings.file, settings.stderr) {
@@ -136,19 +140,26 @@ impl Log {
                 if wanted == Stderr::Readable {
                     outlets.push(Box::new(Terminal::new(stderr, colour)));
                 }
-                let failed = |errno| RecordError::File(file.path.clone(), errno as i32);
+                let failed = |failed: Failed| match failed {
+                    Failed::Held => RecordError::Held(occupied::lock_file(&file.path)),
+                    Failed::Errno(errno) => RecordError::File(file.path.clone(), errno as i32),
+                };
                 let says = successor.map(|successor| successor.says.to_owned());
                 let opening = open_aside(file, &host, noted, says)?;
                 let patience = successor.map_or(Duration::MAX, |successor| successor.patience);
                 match opening.recv_timeout(patience) {
-                    Ok(Ok(mut writer)) => {
-                        writer.note_in(numbering.clone(), noted.owed);
-                        Turn::new(writer)
+                    Ok(Ok(mut opened)) => {
+                        opened.writer.note_in(numbering.clone(), noted.owed);
+                        occupied = opened.occupied;
+                        Turn::new(opened.writer)
                     }
-                    Ok(Err(errno)) if successor.is_none() => return Err(failed(errno)),
+                    Ok(Err(why)) if successor.is_none() => return Err(failed(why)),
                     // Execs wait for a successor: it stands without its log, as one does whose disk fails later.
-                    Ok(Err(errno)) => {
-                        unopened = errno as i32;
+                    Ok(Err(why)) => {
+                        unopened = match why {
+                            Failed::Errno(errno) => errno as i32,
+                            Failed::Held => Errno::EBUSY as i32,
+                        };
                         late = Some(opening);
                         Turn::to_come()
                     }
@@ -183,7 +194,7 @@ impl Log {
                 shared.notice(&told);
             }
         }
-        Self::start(shared, Keeper::new(settings.file.as_ref(), late), feeder)
+        Self::start(shared, Keeper::new(settings.file.as_ref(), late, occupied), feeder)
     }
 
     fn start(shared: Arc<Shared>, keeper: Keeper, feeder: Option<Feeder>) -> Result<Self, RecordError> {
@@ -265,6 +276,23 @@ fn takes_over(says: &str) -> Notice<'_> {
     Notice::Other { action: "guard-taken-over", text: says, failed: false }
 }
 
+/// A log that is open.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) writer: Writer,
+    /// `None` where the directory cannot be locked; and for a successor whose predecessor is not wholly gone.
+    pub(super) occupied: Option<Occupied>,
+}
+
+/// Why it is not.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// Another guard writes there.
+    Held,
+    /// A system call failed.
+    Errno(Errno),
+}
+
 /// Opens the file on a thread of its own: that can take as long as the disk likes. What fails is tried again, for as long
 /// as anybody listens.
 fn open_aside(
@@ -272,15 +300,15 @@ fn open_aside(
     host: &Host,
     noted: Noted,
     says: Option<String>,
-) -> Result<mpsc::Receiver<Result<Writer, Errno>>, RecordError> {
+) -> Result<mpsc::Receiver<Result<Opened, Failed>>, RecordError> {
     let (tell, opening) = mpsc::channel();
     let (settings, host) = (settings.clone(), host.clone());
     let open = move || {
         loop {
-            let mut opened = Writer::to_file(&settings, &host, noted);
-            if let (Ok(writer), Some(says)) = (&mut opened, &says) {
+            let mut opened = open_file(&settings, &host, noted, says.is_some());
+            if let (Ok(opened), Some(says)) = (&mut opened, &says) {
                 // What cannot be written is missing like any other record.
-                let _told = writer.notice(&takes_over(says), &host);
+                let _told = opened.writer.notice(&takes_over(says), &host);
             }
             let is_last = opened.is_ok();
             if tell.send(opened).is_err() || is_last {
@@ -291,6 +319,19 @@ fn open_aside(
     };
     let thread = thread::Builder::new().name("log-opener".to_owned()).spawn(open);
     thread.map(|_| opening).map_err(|error| RecordError::Thread(number(&error)))
+}
+
+fn open_file(settings: &FileSettings, host: &Host, noted: Noted, takes_over: bool) -> Result<Opened, Failed> {
+    make_directory(&settings.path).map_err(Failed::Errno)?;
+    let occupied = if takes_over {
+        // A predecessor that was killed lingers for as long as a disk holds up one of its threads. It writes no more,
+        // and the keeper tries again.
+        Occupied::take(&settings.path).unwrap_or_default()
+    } else {
+        Occupied::take_soon(&settings.path).map_err(|Held| Failed::Held)?
+    };
+    let writer = Writer::to_file(settings, host, noted).map_err(Failed::Errno)?;
+    Ok(Opened { writer, occupied })
 }
 
 fn number(error: &std::io::Error) -> i32 {
@@ -306,6 +347,15 @@ impl fmt::Display for RecordError {
             Self::Facility(name) => write!(f, "there is no syslog facility `{name}`"),
             Self::File(path, errno) => {
                 write!(f, "the log {} cannot be used: {}", path.display(), desc(errno))
+            }
+            Self::Held(lock) => {
+                let directory = lock.parent().unwrap_or(Path::new("/")).display();
+                write!(
+                    f,
+                    "another guard writes its log in {directory} and holds {}: stop that one, or give this one a \
+                     log.file.path in another directory",
+                    lock.display()
+                )
             }
             Self::Stderr(errno) => write!(f, "standard error cannot be used: {}", desc(errno)),
             Self::Thread(errno) => write!(f, "a thread cannot be started: {}", desc(errno)),

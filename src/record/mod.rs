@@ -20,6 +20,7 @@ mod journal;
 mod keeper;
 mod lines;
 mod log;
+mod occupied;
 pub mod read;
 #[cfg(test)]
 pub(crate) mod samples;

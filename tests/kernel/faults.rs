@@ -675,6 +675,34 @@ fn fill(disk: &Path) {
     while file.write_all(&[0; 4096]).is_ok() {}
 }
 
+/// Two that number their records in one file would each make the other's log no whole one.
+#[test]
+fn a_second_guard_on_the_same_log_is_refused_and_the_first_goes_on() {
+    bed(|bed| {
+        let program = bed.program("/dev/shm/x");
+        let config = bed.configure("mode = \"prevent\"\n", "");
+        let guard = bed.ready(&config);
+        let other = bed.path("other.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&other, text.replace("control.sock", "other.sock")).unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_shmguard")).args(["run", "--config"]).arg(&other).output();
+        let output = output.unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(75), "{told}");
+        assert!(told.starts_with("shmguard: another guard writes its log in "), "{told}");
+        assert!(told.contains("log.file.path"), "{told}");
+        assert_eq!(exec(&program), Exec::Denied);
+        let (whole, verdict) = verified(&bed.path(""));
+        assert!(whole, "{verdict}");
+        drop(guard);
+        // It ended in order, and its lock with it.
+        let _next = bed.ready(&other);
+        let (whole, verdict) = verified(&bed.path(""));
+        assert!(whole, "{verdict}");
+    });
+}
+
 pub fn guard_logging_to(bed: &Bed, log: &Path, configuration: &str) -> Guard {
     bed.ready(&logging_to(bed, log, configuration))
 }

@@ -218,6 +218,8 @@ fn what_a_crash_kept_from_the_alerts_is_copied_at_the_next_start_and_only_once()
         log.attempt(&Sample::allowed().entry()).unwrap();
         log
     });
+    // Its lock goes with it; ours lives on in this process.
+    std::fs::remove_file(crate::record::occupied::lock_file(path(&settings))).unwrap();
     if let Some(file) = &mut settings.file {
         file.alerts = Some(AlertSettings { max_size: 1 << 20, keep: 1 });
     }

@@ -370,6 +370,66 @@ fn a_file_that_others_move_or_remove_is_made_anew_within_moments() {
     });
 }
 
+fn is_held(settings: &Settings) -> bool {
+    matches!(Log::open(settings, samples::host()), Err(RecordError::Held(_)))
+}
+
+/// Of a directory, whatever its log is called: the copy of the alerts would be the same.
+#[test]
+fn a_second_log_in_a_directory_is_refused_until_the_first_is_closed() {
+    let (directory, settings) = place();
+    let log = open(&settings);
+    let mut other = settings.clone();
+    if let Some(file) = &mut other.file {
+        file.path = directory.path().join("log/other.ndjson");
+    }
+    let error = Log::open(&other, samples::host()).expect_err("it is held").to_string();
+    assert!(error.contains("another guard writes its log in ") && error.contains("log.file.path"), "{error}");
+    assert!(!path(&other).exists(), "it was touched");
+    assert!(is_held(&settings));
+    drop(log);
+    open(&other).attempt(&Sample::allowed().entry()).unwrap();
+}
+
+#[test]
+fn a_successor_does_not_wait_for_a_lock_that_its_predecessor_has_yet_and_gets_it_afterwards() {
+    let (_directory, settings) = place();
+    let predecessor = open(&settings);
+    let successor = Successor { says: "killed", patience: Duration::from_secs(5) };
+    let left = Left::new(0, 0, 0);
+    let log = Log::open_after(&settings, samples::host(), left, Some(successor)).expect("it stands");
+    assert_eq!(log.attempt(&Sample::allowed().entry()), Ok(2));
+    drop(predecessor);
+    // Which may be us, for a moment.
+    eventually("the successor has the lock", || is_held(&settings));
+}
+
+#[test]
+fn the_lock_goes_along_into_a_directory_that_is_made_anew_and_past_rotations() {
+    let (_directory, mut settings) = place();
+    if let Some(file) = &mut settings.file {
+        file.max_size = 1;
+    }
+    let log = open(&settings);
+    log.attempt(&Sample::allowed().entry()).unwrap();
+    eventually("it is rotated", || path(&settings).with_extension("ndjson.1").exists());
+    assert!(is_held(&settings));
+    // Moved, because it cannot be removed in the middle of a rotation.
+    let directory = path(&settings).parent().unwrap();
+    std::fs::rename(directory, directory.with_extension("old")).unwrap();
+    eventually("a new directory and file", || path(&settings).exists());
+    eventually("the new directory is locked", || is_held(&settings));
+}
+
+#[test]
+fn where_no_lock_can_be_had_the_log_is_written_without() {
+    let (_directory, settings) = place();
+    let directory = path(&settings).parent().unwrap();
+    std::fs::create_dir(directory).unwrap();
+    std::os::unix::fs::symlink("/nowhere", occupied::lock_file(path(&settings))).unwrap();
+    assert_eq!(open(&settings).attempt(&Sample::allowed().entry()), Ok(1));
+}
+
 #[test]
 fn a_file_that_is_gone_and_cannot_be_made_anew_is_no_working_sink() {
     let (directory, settings) = place();
