@@ -542,6 +542,20 @@ impl Bed {
 }
 
 #[test]
+fn two_hundred_namespaces_are_looked_at_in_one_scan() {
+    bed(|bed| {
+        let mut namespaces = bed.namespaces();
+        let mut containers: Vec<Container> = (0..200).map(|_| Container::new(bed, &["-m"])).collect();
+        for container in &mut containers {
+            container.does("mount -t tmpfs c $SHM");
+        }
+        let scan = namespaces.scan(&bed.view.table().unwrap(), &|_| None).unwrap();
+        assert_eq!(scan.found.len(), 200, "{} wait for the next scan", scan.postponed);
+        drop(containers);
+    });
+}
+
+#[test]
 fn the_shared_memory_of_a_new_namespace_is_found_seen_and_forgotten() {
     bed(|bed| {
         bed.replan();

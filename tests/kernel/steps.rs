@@ -37,10 +37,26 @@ pub fn play(steps: &[&str]) {
             other = start_other(&inner).to_string();
             continue;
         }
+        if let Some(how) = step.strip_prefix("aside") {
+            let rest: Vec<String> = steps.map(|step| step.replace("{other}", &other)).collect();
+            aside(how.trim(), rest);
+        }
         let step = step.replace("{other}", &other).replace("{pid}", &std::process::id().to_string());
         let words: Vec<&str> = step.split(' ').filter(|word| !word.is_empty()).collect();
         take(&words).unwrap_or_else(|error| panic!("{step}: {error}"));
     }
+}
+
+/// Takes the rest of the steps in another thread than the first one, which waits or has `ended`.
+fn aside(how: &str, rest: Vec<String>) -> ! {
+    let thread = std::thread::spawn(move || play(&rest.iter().map(String::as_str).collect::<Vec<_>>()));
+    if how == "ended" {
+        // Its status becomes that of the process if nothing is executed.
+        // SAFETY: it ends this thread alone, which holds nothing that another one waits for.
+        unsafe { libc::syscall(libc::SYS_exit, FAILED) };
+    }
+    let _panicked = thread.join();
+    end(FAILED)
 }
 
 type Done = Result<(), Box<dyn std::error::Error>>;

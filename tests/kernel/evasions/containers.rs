@@ -176,6 +176,65 @@ fn the_tmpfs_of_a_namespace_by_the_root_of_its_process() {
 }
 
 #[test]
+fn a_namespace_in_which_only_a_thread_is() {
+    denied(
+        "aside
+         unshare m
+         mount tmpfs none /dev/shm
+         program /dev/shm/TOKEN
+         exec /dev/shm/TOKEN",
+        "/dev/shm/TOKEN",
+    );
+}
+
+#[test]
+fn a_namespace_in_which_a_thread_is_whose_process_s_first_thread_has_ended() {
+    denied(
+        "aside ended
+         sleep 100
+         unshare m
+         mount tmpfs none /dev/shm
+         program /dev/shm/TOKEN
+         exec /dev/shm/TOKEN",
+        "/dev/shm/TOKEN",
+    );
+}
+
+/// Kubernetes mounts it on the host, below the directory of the kubelet, and binds it into the container.
+#[test]
+fn the_memory_that_a_pod_asked_for_bound_at_dev_shm() {
+    const VOLUME: &str = "/srv/kubelet/pods/u/volumes/kubernetes.io~empty-dir/memory";
+    denied(
+        &format!(
+            "try detach /srv
+             mount tmpfs none /srv
+             mkdir {VOLUME}
+             mount tmpfs none {VOLUME}
+             program {VOLUME}/TOKEN
+             unshare m
+             bind {VOLUME} /dev/shm
+             exec /dev/shm/TOKEN"
+        ),
+        "/dev/shm/TOKEN",
+    );
+}
+
+#[test]
+fn a_tmpfs_that_was_covered_when_it_was_looked_for_and_is_uncovered_since() {
+    denied(
+        "unshare m
+         mount tmpfs none /dev/shm
+         program /dev/shm/TOKEN
+         bind /usr /dev/shm
+         wait
+         umount /dev/shm
+         sleep 1200
+         exec /dev/shm/TOKEN",
+        "/dev/shm/TOKEN",
+    );
+}
+
+#[test]
 fn a_disk_image_that_only_another_namespace_has_mounted() {
     if !has("mkfs.ext4") {
         return;

@@ -193,6 +193,19 @@ fn a_handler_of_a_file_format_that_takes_the_rights_of_a_set_uid_root_file_elsew
     );
 }
 
+/// Nothing opens what another namespace hides but a process in a copy of that namespace.
+#[test]
+fn a_tmpfs_of_another_namespace_by_descriptor_while_something_covers_it() {
+    runs_where_namespaces_are_watched(
+        "unshare m
+         mount tmpfs none /dev/shm
+         program /dev/shm/TOKEN
+         opath 50 /dev/shm
+         bind /usr /dev/shm
+         execat 50 TOKEN",
+    );
+}
+
 /// A disk image that lies elsewhere, mounted there in another namespace.
 #[track_caller]
 fn disk_runs_in_another_namespace(at: &str) {
