@@ -26,6 +26,7 @@ mod standing;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 pub use standing::Standing;
 

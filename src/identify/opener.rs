@@ -21,7 +21,7 @@ use super::parse::elf::{self, Headers, Piece};
 use super::parse::maps;
 use super::parse::syscall::{self, Call, Opens, Spot};
 use super::proc::{Proc, cause};
-use super::{IdentifyError, arguments, interpreters};
+use super::{IdentifyError, arguments, interpreters, walk};
 use crate::event::{Action, Cause};
 use crate::sys::statx::{self, Stat, Want};
 
@@ -322,8 +322,7 @@ impl Look<'_> {
         let wanted = statx::of(self.file.as_fd(), Want::Nothing).map_err(cause)?;
         let is_same = |found: &Stat| (found.device, found.inode) == (wanted.device, wanted.inode);
         Ok(names.filter(|name| !name.is_empty()).any(|name| {
-            let found = self.proc.find_descriptor(name).or_else(|_| self.proc.find(self.thread, name));
-            found
+            walk::to(self.proc, self.thread, name)
                 .is_ok_and(|found| statx::of(found.as_fd(), Want::Nothing).is_ok_and(|found| is_same(&found)))
         }))
     }

@@ -113,18 +113,6 @@ impl Proc {
         }
     }
 
-    /// The same for `/proc/PID/fd/N`, which leads to the descriptor of any process.
-    pub(super) fn find_descriptor(&self, name: &[u8]) -> Result<OwnedFd, Cause> {
-        let parts = || {
-            let name = name.strip_prefix(b"/proc/")?;
-            let slash = name.iter().position(|byte| *byte == b'/')?;
-            let (owner, rest) = name.split_at_checked(slash)?;
-            Some((decimal::<i32>(owner)?, decimal::<u32>(rest.strip_prefix(b"/fd/")?)?))
-        };
-        let (owner, number) = parts().ok_or(Cause::Gone)?;
-        self.open_path(owner, &format!("fd/{number}"))
-    }
-
     /// Reads a link of the task `id`.
     pub(super) fn link(&self, id: i32, link: &str, text: &mut Vec<u8>) -> Result<(), Cause> {
         read_link(self.root.as_fd(), Entry::of(format_args!("{id}/{link}")).as_c_str(), text)

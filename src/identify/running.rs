@@ -17,7 +17,7 @@ use super::mount::Whereabouts;
 use super::parse::decimal;
 use super::proc::cause;
 use super::subject::Ids;
-use super::{Identifier, arguments, interpreters, outcome, subject};
+use super::{Identifier, arguments, interpreters, outcome, subject, walk};
 use crate::event::{Attempt, Cause, Device, Fact, Object, Subject, Unseen};
 use crate::sys::loops;
 use crate::sys::mounts::mount_namespace_id;
@@ -292,7 +292,7 @@ impl Identifier {
             let arguments: Vec<&[u8]> = texts.iter().collect();
             // The kernel writes a script that was executed by descriptor as /dev/fd/N.
             interpreters::programs(&executable, &arguments).into_iter().find_map(|name| {
-                let file = proc.find_descriptor(name).or_else(|_| proc.find(process, name)).ok()?;
+                let file = walk::to(&proc, process, name).ok()?;
                 let stat = statx::of(file.as_fd(), want).ok()?;
                 Some((file, stat))
             })
