@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, fstatfs};
 use nix::sys::uio::pread;
 
 use super::aside::Aside;
@@ -320,10 +321,11 @@ impl Look<'_> {
 
     fn is_one_of<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> Result<bool, Cause> {
         let wanted = statx::of(self.file.as_fd(), Want::Nothing).map_err(cause)?;
-        let is_same = |found: &Stat| (found.device, found.inode) == (wanted.device, wanted.inode);
         Ok(names.filter(|name| !name.is_empty()).any(|name| {
-            walk::to(self.proc, self.thread, name)
-                .is_ok_and(|found| statx::of(found.as_fd(), Want::Nothing).is_ok_and(|found| is_same(&found)))
+            let found = walk::to(self.proc, self.thread, name);
+            found.is_ok_and(|found| {
+                statx::of(found.as_fd(), Want::Nothing).is_ok_and(|stat| is_same(&found, &stat, &wanted))
+            })
         }))
     }
 
@@ -443,6 +445,15 @@ impl Kept {
         let length = pread(&self.file, text, 0).ok().filter(|length| *length > 0)?;
         text.get(..length)
     }
+}
+
+/// Whether a file that was found is the one that was opened. Through an overlay, which has numbers of its own for its
+/// files, the layer's file is what was opened: size and times are those of the layer.
+fn is_same(found: &OwnedFd, stat: &Stat, opened: &Stat) -> bool {
+    let of_layer = |stat: &Stat| (stat.size, stat.modified, stat.changed);
+    (stat.device, stat.inode) == (opened.device, opened.inode)
+        || of_layer(stat) == of_layer(opened)
+            && fstatfs(found).is_ok_and(|about| about.filesystem_type() == OVERLAYFS_SUPER_MAGIC)
 }
 
 fn suspect(thread: i32, wanted: Wanted, strong: bool) -> Glance {

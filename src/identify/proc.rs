@@ -8,10 +8,9 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
+use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 
-use super::parse::decimal;
 use crate::event::{Cause, Fact, Uid};
 use crate::sys::{links, statx};
 
@@ -87,30 +86,6 @@ impl Proc {
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
         openat(&self.root, Entry::of(format_args!("{id}/{link}")).as_c_str(), flags, Mode::empty())
             .map_err(refused)
-    }
-
-    /// Opens (O_PATH) the file that the task `id` would find under `name`: from its root or its working directory, and
-    /// among its own descriptors. Can block: whoever serves a directory on the way may take his time.
-    pub(super) fn find(&self, id: i32, name: &[u8]) -> Result<OwnedFd, Cause> {
-        let own = [b"/dev/fd/".as_slice(), b"/proc/self/fd/", b"/proc/thread-self/fd/"];
-        if let Some(number) = own.iter().find_map(|prefix| name.strip_prefix(*prefix)) {
-            let number: u32 = decimal(number).ok_or(Cause::Gone)?;
-            return self.open_path(id, &format!("fd/{number}"));
-        }
-        let (from, resolve) = match name.first() {
-            Some(b'/') => ("root", ResolveFlag::RESOLVE_IN_ROOT),
-            _ => ("cwd", ResolveFlag::RESOLVE_NO_MAGICLINKS),
-        };
-        let directory = self.open_path(id, from)?;
-        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-        match openat2(&directory, name, OpenHow::new().flags(flags).resolve(resolve)) {
-            // Before Linux 5.6, or forbidden: links to a whole path then lead from our root, not from the task's.
-            Err(Errno::ENOSYS | Errno::EPERM) => {
-                let below = name.iter().position(|byte| *byte != b'/').and_then(|start| name.get(start..));
-                openat(&directory, below.unwrap_or(b"."), flags, Mode::empty()).map_err(refused)
-            }
-            opened => opened.map_err(refused),
-        }
     }
 
     /// Reads a link of the task `id`.

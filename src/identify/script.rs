@@ -15,6 +15,7 @@ use super::aside::Aside;
 use super::object::facts_of;
 use super::parse::{capability, script};
 use super::proc::{Entry, Proc, cause, fact};
+use super::walk;
 use crate::event::{Cause, Fact, FileCapabilities, Interpreter};
 use crate::sys::statx::{self, Want};
 use crate::sys::{mounts, xattr};
@@ -66,7 +67,7 @@ impl Scripts {
 fn look(proc: &Proc, thread: Option<i32>, file: &OwnedFd) -> Result<Option<Interpreter>, Cause> {
     let head = head(file.as_fd())?;
     let Some(name) = script::interpreter(&head) else { return Ok(None) };
-    let found = proc.find(thread.ok_or(Cause::Unsupported)?, name)?;
+    let found = walk::to(proc, thread.ok_or(Cause::Unsupported)?, name)?;
     let facts = facts_of(&statx::of(found.as_fd(), Want::Nothing).map_err(cause)?);
     let filesystem = fstatvfs(&found).map_err(|errno| cause(errno.into()))?;
     let nosuid = filesystem.flags().contains(FsFlags::ST_NOSUID);

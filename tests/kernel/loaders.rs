@@ -161,6 +161,12 @@ fn what_ld_so_loads_is_denied_whoever_asked_for_it() {
                 "unshare",
                 "lib.so",
             ),
+            (
+                "mkdir -p /run/none; \
+                 unshare -m sh -c 'mount -t overlay none /mnt -o lowerdir=$D:/run/none && LD_PRELOAD=/mnt/lib.so /bin/true'",
+                "unshare",
+                "lib.so",
+            ),
         ],
     );
 }
@@ -188,6 +194,18 @@ fn a_file_that_an_interpreter_is_given_is_denied() {
             ("cd $D; /usr/bin/python3 package", "python3", "package/__main__.py"),
             ("ln -s $D/x.sh $T/link; sh $T/link", "", "x.sh"),
             ("unshare -m sh $D/x.sh", "unshare", "x.sh"),
+            (
+                "mkdir -p /run/none; \
+                 unshare -m sh -c 'mount -t overlay none /mnt -o lowerdir=$D:/run/none && sh /mnt/x.sh'",
+                "unshare",
+                "x.sh",
+            ),
+            (
+                "mkdir -p /dev/shm/work; unshare -m sh -c 'mount -t overlay none /mnt \
+                 -o xino=on,lowerdir=/srv,upperdir=$D,workdir=/dev/shm/work && cd /mnt && sh x.sh'",
+                "unshare",
+                "x.sh",
+            ),
         ],
     );
 }
