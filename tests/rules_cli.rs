@@ -264,3 +264,41 @@ fn replay_says_what_it_cannot_read() {
     assert_eq!(done.out, "{\"line\":2,\"decision\":\"allow\",\"rule\":null}\n");
     assert!(done.err.contains("line 1"), "{}", done.err);
 }
+
+#[test]
+fn a_full_standard_output_is_told_and_is_74_for_every_command_and_one_that_has_gone_is_not() {
+    let record = "{\"@timestamp\":\"2026-01-15T10:22:31.123456789Z\",\"message\":\"m\",\"event\":{\"action\":\"exec\"}}\n";
+    let (_events, events) = with("events.ndjson", record);
+    let (_rules, rules) = with("rules.toml", RULES);
+    let (events, rules) = (shown(&events), shown(&rules));
+    let commands: &[&[&str]] = &[
+        &["--help"],
+        &["--version"],
+        &["policy", "check", rules],
+        &["policy", "show", rules],
+        &["explain", "/dev/shm/x"],
+        &["events", events],
+        &["events", "--json", events],
+        &["events", "--verify", events],
+        &["report", events],
+        &["replay", events],
+        &["doctor", "--json"],
+    ];
+    for command in commands {
+        let ended = |stdout: Stdio| {
+            let mut shmguard = Command::new(env!("CARGO_BIN_EXE_shmguard"));
+            let output = shmguard.args(*command).stdout(stdout).output().unwrap();
+            (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+        };
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (status, told) = ended(full.into());
+        assert_eq!(status, 74, "{command:?}: {told}");
+        assert!(told.contains("standard output cannot be written: No space left"), "{command:?}: {told}");
+        assert!(!told.contains("cannot be read"), "{command:?}: {told}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let (status, told) = ended(writer.into());
+        assert!(status < 2, "{command:?}: {status}: {told}");
+        assert!(!told.contains("standard output"), "{command:?}: {told}");
+    }
+}

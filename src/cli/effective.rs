@@ -64,8 +64,3 @@ pub(super) fn tell(problems: &[Problem], err: &mut dyn Write) -> u8 {
     };
     exit::CONFIG
 }
-
-/// Prints to standard output; a closed one ends the command.
-pub(super) fn put(out: &mut dyn Write, text: &str) -> Result<(), u8> {
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|_closed| exit::IO)
-}

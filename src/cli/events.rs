@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::effective::{self, Which};
-use super::words::{Style, Tone, plain};
+use super::log_files::Ended;
+use super::words::{Style, Tone, plain, print};
 use super::{exit, log_files};
 use crate::record::verify::Verifier;
 
@@ -64,12 +65,7 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let files = log_files::generations(&path);
     let shown = log_files::lines(&files, |_, _, line, _| show.line(line, out));
     let result = shown.and_then(|()| if args.follow { follow(&path, show, out) } else { Ok(()) });
-    match result {
-        // A reader that has seen enough has closed the pipe.
-        Err((_, error)) if error.kind() == io::ErrorKind::BrokenPipe => exit::DONE,
-        Err((file, error)) => cannot_read(&file, &error, err),
-        Ok(()) => exit::DONE,
-    }
+    result.map_or_else(|ended| ended.tell(err), |()| exit::DONE)
 }
 
 /// How lines are shown.
@@ -107,8 +103,9 @@ impl Show {
 }
 
 /// Shows what is appended, also after the file was rotated.
-fn follow(path: &Path, show: Show, out: &mut dyn Write) -> Result<(), (PathBuf, io::Error)> {
-    let of = |error| (path.to_path_buf(), error);
+fn follow(path: &Path, show: Show, out: &mut dyn Write) -> Result<(), Ended> {
+    let of = |error| Ended::Read(path.to_path_buf(), error);
+    let written = |_told| Ended::Written;
     let mut file = File::open(path).map_err(of)?;
     let mut pending = Vec::new();
     file.seek(SeekFrom::End(0)).map_err(of)?;
@@ -117,10 +114,10 @@ fn follow(path: &Path, show: Show, out: &mut dyn Write) -> Result<(), (PathBuf, 
         let whole = pending.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let rest = pending.split_off(whole);
         for line in pending.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            show.line(line, out).map_err(of)?;
+            show.line(line, out).map_err(written)?;
         }
         pending = rest;
-        out.flush().map_err(of)?;
+        out.flush().map_err(written)?;
         std::thread::sleep(LOOK);
         let now = std::fs::metadata(path).map(|metadata| metadata.ino()).ok();
         let ours = file.metadata().map_err(of)?.ino();
@@ -142,8 +139,8 @@ fn verify(path: &Path, json: bool, out: &mut dyn Write, err: &mut dyn Write) -> 
         verifier.line(&file.display().to_string(), number, &whole);
         Ok(())
     };
-    if let Err((file, error)) = log_files::lines(&log_files::generations(path), &mut take) {
-        return cannot_read(&file, &error, err);
+    if let Err(ended) = log_files::lines(&log_files::generations(path), &mut take) {
+        return ended.tell(err);
     }
     let verdict = verifier.verdict();
     let holds = verdict.holds();
@@ -173,17 +170,11 @@ fn verify(path: &Path, json: bool, out: &mut dyn Write, err: &mut dyn Write) -> 
         ));
         text
     };
-    match effective::put(out, &text) {
+    match print(out, &text) {
         Ok(()) if holds => exit::DONE,
         Ok(()) => exit::NO,
         Err(status) => status,
     }
-}
-
-fn cannot_read(file: &Path, error: &io::Error, err: &mut dyn Write) -> u8 {
-    // Where standard error is closed, the exit status still tells.
-    let _written = writeln!(err, "shmguard: {} cannot be read: {error}", file.display());
-    exit::NO_INPUT
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! `shmguard explain`: what would be decided for a file and a user, and why.
 
-use super::effective::{self, Which, put};
+use super::effective::{self, Which};
 use super::exit;
-use super::words::plain;
+use super::words::{plain, print};
 use crate::daemon::load;
 use crate::decide::explain::{Explained, Held, RuleExplained, Word, explain};
 use crate::decide::{Document, rule};
@@ -87,9 +87,9 @@ fn explained(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> Result<()
     answer.led_from(&args.path);
     if args.json {
         let json = serde_json::to_string_pretty(&answer).unwrap_or_default();
-        return put(out, &format!("{json}\n"));
+        return print(out, &format!("{json}\n"));
     }
-    put(out, &answer.readable())
+    print(out, &answer.readable())
 }
 
 /// What is known of the exec that is asked about.

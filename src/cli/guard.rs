@@ -80,15 +80,6 @@ pub(super) fn mismatch(err: &mut dyn Write) -> u8 {
     exit::PROTOCOL
 }
 
-/// Writes `text` to the command's output; the exit status where that fails.
-pub(super) fn print(out: &mut dyn Write, text: &str) -> Result<(), u8> {
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // `shmguard status | head -1` is not a failure.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(exit::IO),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
 /// The error with its chain, each on the same line, and what to do below it.
 fn complain(err: &mut dyn Write, error: &dyn std::error::Error, help: Option<&str>) {
     let mut text = format!("shmguard: {}", plain_lines(&chain(error)));

@@ -1,8 +1,29 @@
 //! The generations of a log, as the commands that read it want them: from the oldest to the one being written.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+
+use super::exit;
+
+/// Why not every line was taken.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// This file cannot be read.
+    Read(PathBuf, io::Error),
+    /// The output cannot be written, or nobody reads it any more.
+    Written,
+}
+
+impl Ended {
+    /// Says what cannot be read; gives the exit status. Of the output, `main` says it.
+    pub(super) fn tell(&self, err: &mut dyn Write) -> u8 {
+        let Self::Read(file, error) = self else { return exit::IO };
+        // Where standard error is closed, the exit status still tells.
+        let _written = writeln!(err, "shmguard: {} cannot be read: {error}", file.display());
+        exit::NO_INPUT
+    }
+}
 
 /// The files of the log at `path` that exist: `path.N` down to `path.1`, then `path`.
 pub(super) fn generations(path: &Path) -> Vec<PathBuf> {
@@ -21,14 +42,14 @@ pub(super) fn generations(path: &Path) -> Vec<PathBuf> {
 /// line without a newline comes with `true`. One line is in memory at a time.
 ///
 /// # Errors
-/// The first file that can't be read.
+/// The first file that can't be read, or what `take` could not write.
 pub(super) fn lines(
     files: &[PathBuf],
     mut take: impl FnMut(&Path, u64, &[u8], bool) -> io::Result<()>,
-) -> Result<(), (PathBuf, io::Error)> {
+) -> Result<(), Ended> {
     let mut line = Vec::new();
     for file in files {
-        let of = |error| (file.clone(), error);
+        let of = |error| Ended::Read(file.clone(), error);
         let mut reader = BufReader::with_capacity(1 << 16, File::open(file).map_err(of)?);
         for number in 1.. {
             line.clear();
@@ -36,7 +57,7 @@ pub(super) fn lines(
                 break;
             }
             let whole = line.strip_suffix(b"\n");
-            take(file, number, whole.unwrap_or(&line), whole.is_none()).map_err(of)?;
+            take(file, number, whole.unwrap_or(&line), whole.is_none()).map_err(|_told| Ended::Written)?;
         }
     }
     Ok(())

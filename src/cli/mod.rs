@@ -13,6 +13,7 @@ pub mod explain;
 mod guard;
 mod log_files;
 pub mod mode;
+mod output;
 pub mod policy;
 pub mod reload;
 pub mod replay;
@@ -26,6 +27,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use output::Output;
 
 /// Stops programs from being executed out of shared memory, before their first instruction.
 #[derive(Debug, Parser)]
@@ -92,16 +95,23 @@ Exit status: 0 done; 1 the answer is no; 2 usage; 64 to 78 as in sysexits.h: 69 
 /// Reads the arguments, does what they say, returns the exit status.
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let mut out = std::io::stdout().lock();
+    let mut out = Output::new(std::io::stdout().lock());
     // Not locked: threads of the guard write to standard error too.
     let mut err = std::io::stderr();
     match Cli::try_parse_from(arguments) {
-        Ok(cli) => ExitCode::from(dispatch(cli.command, &mut out, &mut err)),
-        Err(error) => {
-            let usage = error.use_stderr();
+        Ok(cli) => {
+            let status = dispatch(cli.command, &mut out, &mut err);
+            ExitCode::from(out.end(status, &mut err))
+        }
+        Err(error) if error.use_stderr() => {
             // A closed terminal cannot be told that it is closed.
             let _printed = error.print();
-            ExitCode::from(if usage { exit::USAGE } else { exit::DONE })
+            ExitCode::from(exit::USAGE)
+        }
+        // `--help` and `--version`. What cannot be written is told at the end.
+        Err(asked) => {
+            let _written = write!(out, "{asked}");
+            ExitCode::from(out.end(exit::DONE, &mut err))
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::guard::{self, Socket};
-use super::words::{moment, plain_lines};
+use super::words::{moment, plain_lines, print};
 use crate::control::protocol::{Reply, Request};
 use crate::event::Mode;
 use crate::policy::config;
@@ -47,7 +47,7 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
         Ok(Reply::Status { .. } | Reply::Done { .. } | Reply::Error(_)) => return guard::mismatch(err),
         Err(status) => return status,
     };
-    guard::print(out, &text).err().unwrap_or_default()
+    print(out, &text).err().unwrap_or_default()
 }
 
 /// The modes, as words that completions know too.

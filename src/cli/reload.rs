@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::exit;
 use super::guard::{self, Socket};
-use super::words::plain_lines;
+use super::words::{plain_lines, print};
 use crate::control::protocol::{Reply, Request};
 
 /// Flags of `reload`.
@@ -25,7 +25,7 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     // Marking many filesystems and reading many rules may take its time.
     match guard::ask(&args.socket, &Request::Reload, Duration::from_secs(30), exit::CONFIG, err) {
         Ok(Reply::Done { message }) => {
-            guard::print(out, &format!("{}\n", plain_lines(&message))).err().unwrap_or_default()
+            print(out, &format!("{}\n", plain_lines(&message))).err().unwrap_or_default()
         }
         Ok(Reply::Status { .. } | Reply::Error(_)) => guard::mismatch(err),
         Err(status) => status,

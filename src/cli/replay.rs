@@ -71,7 +71,7 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let status = match replay.all(BufReader::with_capacity(BUFFER, input), &mut out) {
         Ok(()) => exit::DONE,
         Err(Ended::Input(error)) => cannot_read(&error, err),
-        // Whoever read our output has gone; nobody is left to be told.
+        // Said at the end of every command.
         Err(Ended::Output) => return exit::IO,
     };
     if out.flush().is_err() {

@@ -4,14 +4,15 @@
 //! that is what an exception names; proposes exceptions, and never writes one: each is a hole for root itself.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::effective::{self, Which};
-use super::words::{Style, Tone, plain};
+use super::log_files::Ended;
+use super::words::{Style, Tone, plain, print};
 use super::{exit, log_files};
 use crate::policy::config;
 
@@ -80,11 +81,7 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     };
     let report = match read(&files, args.since.as_deref().unwrap_or_default()) {
         Ok(report) => report,
-        Err((file, error)) => {
-            // Where standard error is closed, the exit status still tells.
-            let _written = writeln!(err, "shmguard: {} cannot be read: {error}", file.display());
-            return exit::NO_INPUT;
-        }
+        Err(ended) => return ended.tell(err),
     };
     if let Some(path) = &args.html
         && let Err(error) = std::fs::write(path, page(&report))
@@ -97,10 +94,10 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     } else {
         words(&report, Style::of_stdout())
     };
-    effective::put(out, &text).err().unwrap_or(exit::DONE)
+    print(out, &text).err().unwrap_or(exit::DONE)
 }
 
-fn read(files: &[PathBuf], since: &str) -> Result<Report, (PathBuf, io::Error)> {
+fn read(files: &[PathBuf], since: &str) -> Result<Report, Ended> {
     let mut report =
         Report { attempts: 0, denied: 0, would_deny: 0, excepted: 0, unreadable: 0, groups: Vec::new() };
     let mut groups: BTreeMap<[String; 4], Group> = BTreeMap::new();

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::guard::{self, Socket};
-use super::words::{Style, Tone, microseconds, moment, plain, span, table};
+use super::words::{Style, Tone, microseconds, moment, plain, print, span, table};
 use crate::control::protocol::{Reply, Request};
 use crate::control::status::{LeftOut, MarkKind, ModeSource, SinkState, Status};
 use crate::event::Mode;
@@ -40,7 +40,7 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     } else {
         render(&status, Style::of_stdout())
     };
-    match guard::print(out, &text) {
+    match print(out, &text) {
         Ok(()) => u8::from(!status.holds()),
         Err(status) => status,
     }

@@ -1,6 +1,17 @@
 //! How values read on a terminal: spans of time, moments, tables, colours. Knows nothing of what they mean.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
+
+use super::exit;
+
+/// Writes `text` to the command's output; the exit status where that fails.
+pub(super) fn print(out: &mut dyn Write, text: &str) -> Result<(), u8> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // `shmguard status | head -1` is not a failure.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(exit::IO),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
 
 /// Colours, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,8 +21,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::exit;
-use super::guard::{Socket, print};
-use super::words::{Style, Tone, plain};
+use super::guard::Socket;
+use super::words::{Style, Tone, plain, print};
 use facts::Facts;
 use finding::{Check, Finding, State};
 

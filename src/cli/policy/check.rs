@@ -1,6 +1,7 @@
 //! `shmguard policy check`.
 
-use crate::cli::effective::{self, Which, put, tell};
+use crate::cli::effective::{self, Which, tell};
+use crate::cli::words::print;
 use crate::policy::Generation;
 use std::io::Write;
 use std::path::PathBuf;
@@ -39,7 +40,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> Resu
     for warning in generation.warnings() {
         let _written = writeln!(err, "warning: {warning}\n");
     }
-    put(out, &summary(&generation))
+    print(out, &summary(&generation))
 }
 
 fn summary(generation: &Generation) -> String {

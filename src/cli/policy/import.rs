@@ -1,8 +1,8 @@
 //! `shmguard policy import`.
 
-use crate::cli::effective::{self, Which, put, tell};
+use crate::cli::effective::{self, Which, tell};
 use crate::cli::exit;
-use crate::cli::words::plain;
+use crate::cli::words::{plain, print};
 use crate::daemon::load;
 use crate::decide::can_match;
 use crate::event::{Field, Texts};
@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> Resu
             );
         }
     }
-    put(out, &imported.text)
+    print(out, &imported.text)
 }
 
 const ABOUT_THE_FILE: [Field; 4] =

@@ -1,7 +1,7 @@
 //! `shmguard policy show`.
 
-use crate::cli::effective::{self, Which, put};
-use crate::cli::words::{moment, plain, plain_lines};
+use crate::cli::effective::{self, Which};
+use crate::cli::words::{moment, plain, plain_lines, print};
 use crate::policy::{Generation, Rule};
 use serde::Serialize;
 use std::io::Write;
@@ -35,14 +35,14 @@ pub(super) fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> Resu
     if args.json {
         let shown = Shown::of(&generation);
         let json = serde_json::to_string_pretty(&shown).unwrap_or_default();
-        return put(out, &format!("{json}\n"));
+        return print(out, &format!("{json}\n"));
     }
     let mut text = String::new();
     for (index, rule) in generation.rules().iter().enumerate() {
         text.push_str(&readable(index + 1, rule));
     }
     text.push_str(&format!("What no rule matches is allowed.\npolicy {}\n", generation.hash()));
-    put(out, &text)
+    print(out, &text)
 }
 
 fn readable(number: usize, rule: &Rule) -> String {

@@ -1,8 +1,8 @@
 //! `shmguard policy test`.
 
-use crate::cli::effective::{self, Which, put, tell};
+use crate::cli::effective::{self, Which, tell};
 use crate::cli::exit;
-use crate::cli::words::plain;
+use crate::cli::words::{plain, print};
 use crate::decide::try_case;
 use crate::event::Timestamp;
 use crate::policy::{Generation, cases};
@@ -47,17 +47,17 @@ pub(super) fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> Resu
                 Ok(()) => {
                     passed += 1;
                     if !args.quiet {
-                        put(out, &format!("ok      {}\n", plain(&case.name)))?;
+                        print(out, &format!("ok      {}\n", plain(&case.name)))?;
                     }
                 }
                 Err(wrong) => {
                     failed += 1;
-                    put(out, &format!("FAILED  {}\n        {place}: {wrong}\n", plain(&case.name)))?;
+                    print(out, &format!("FAILED  {}\n        {place}: {wrong}\n", plain(&case.name)))?;
                 }
             }
         }
     }
-    put(out, &format!("{passed} passed, {failed} failed\n"))?;
+    print(out, &format!("{passed} passed, {failed} failed\n"))?;
     if failed == 0 { Ok(()) } else { Err(exit::NO) }
 }
 
