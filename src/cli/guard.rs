@@ -52,12 +52,11 @@ pub(super) fn ask(
     err: &mut dyn Write,
 ) -> Result<Reply, u8> {
     client::ask(&socket.resolve(), request, patience).map_err(|error| {
+        let hints = Hints::of(Path::new("/run/systemd/system").is_dir());
         let (status, help) = match &error {
-            Error::NotRunning { .. } => (exit::UNAVAILABLE, Some("start one: systemctl start shmguard")),
+            Error::NotRunning { .. } => (exit::UNAVAILABLE, Some(hints.start)),
             Error::NotPermitted { .. } => (exit::NO_PERMISSION, Some("run this as root")),
-            Error::TimedOut { .. } => {
-                (exit::BUSY, Some("it may be stopped or overloaded: see systemctl status shmguard"))
-            }
+            Error::TimedOut { .. } => (exit::BUSY, Some(hints.look)),
             Error::Malformed(_) => {
                 (exit::PROTOCOL, Some("is the guard of another version than this command?"))
             }
@@ -72,6 +71,30 @@ pub(super) fn ask(
         complain(err, &error, help);
         status
     })
+}
+
+/// What to do about a guard that does not answer.
+#[derive(Debug, PartialEq, Eq)]
+struct Hints {
+    start: &'static str,
+    look: &'static str,
+}
+
+impl Hints {
+    /// Where systemd manages the host, and where it does not (sd_booted(3)).
+    const fn of(systemd: bool) -> Self {
+        if systemd {
+            Self {
+                start: "start one: systemctl start shmguard",
+                look: "it may be stopped or overloaded: see systemctl status shmguard",
+            }
+        } else {
+            Self {
+                start: "start one: shmguard run --supervise",
+                look: "it may be stopped or overloaded: see what its process does, and its standard error",
+            }
+        }
+    }
 }
 
 /// A reply of the wrong kind: the guard answered another question.
@@ -89,4 +112,27 @@ fn complain(err: &mut dyn Write, error: &dyn std::error::Error, help: Option<&st
     text.push('\n');
     // Nowhere is left to say that standard error is closed.
     err.write_all(text.as_bytes()).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_to_systemctl_where_there_is_no_systemd() {
+        let told = |hints: Hints| [hints.start, hints.look].map(|hint| hint.contains("systemctl"));
+        assert_eq!(told(Hints::of(true)), [true, true]);
+        assert_eq!(told(Hints::of(false)), [false, false]);
+    }
+
+    #[test]
+    fn what_to_do_fits_this_host() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut err = Vec::new();
+        let nobody = Socket::at(directory.path().join("control.sock"));
+        let status = ask(&nobody, &Request::Status, Duration::from_secs(1), 1, &mut err).unwrap_err();
+        assert_eq!(status, exit::UNAVAILABLE);
+        let told = String::from_utf8(err).unwrap();
+        assert_eq!(told.contains("systemctl"), Path::new("/run/systemd/system").exists(), "{told}");
+    }
 }

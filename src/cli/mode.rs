@@ -24,7 +24,7 @@ pub struct Args {
     /// The new mode
     #[arg(value_parser = modes())]
     mode: Option<Mode>,
-    /// How long it holds, such as 90s, 30m or 2h; afterwards the mode of the configuration
+    /// How long it holds, such as 90s, 30m or 2h; at most a year; afterwards the mode of the configuration
     #[arg(long = "for", value_name = "TIME", requires = "mode", value_parser = span)]
     span: Option<Duration>,
     #[command(flatten)]
@@ -61,6 +61,9 @@ fn span(text: &str) -> Result<Duration, String> {
     if span < Duration::from_secs(1) {
         return Err(format!("{text:?} is shorter than a second"));
     }
+    if span.as_secs() > Request::LONGEST {
+        return Err(format!("{text:?} is longer than a year (366d): set `mode` in the configuration"));
+    }
     Ok(span)
 }
 
@@ -88,7 +91,15 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for line in [&["off"][..], &["--for", "1h"], &["audit", "--for", "0s"], &["audit", "--for", "30"]] {
+        let lines: [&[&str]; 6] = [
+            &["off"],
+            &["--for", "1h"],
+            &["audit", "--for", "0s"],
+            &["audit", "--for", "30"],
+            &["audit", "--for", "367d"],
+            &["audit", "--for", "99999999999h"],
+        ];
+        for line in lines {
             let error = parse(line).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line:?}: {error}");
         }

@@ -6,15 +6,17 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::Value;
+use toml::value::{Datetime, Offset, Time};
 
 use super::effective::{self, Which};
 use super::log_files::Ended;
-use super::words::{Style, Tone, plain, print};
+use super::words::{self, Style, Tone, plain, print};
 use super::{exit, log_files};
-use crate::policy::config;
+use crate::policy::{config, moment};
 
 /// Show what prevention denies or would deny, grouped, with proposed exceptions
 #[derive(Clone, Debug, clap::Args)]
@@ -246,25 +248,23 @@ fn escaped(text: &str) -> String {
     plain(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// The earliest time, as our records write it.
+/// A span before now, or a time, as the beginning of the timestamps that are not before it.
 fn since(text: &str) -> Result<String, String> {
-    if let Ok(span) = config::duration(text) {
-        let now = std::time::SystemTime::now();
-        let then = now.checked_sub(span).and_then(|then| then.duration_since(std::time::UNIX_EPOCH).ok());
-        let seconds = then.ok_or_else(|| "is before 1970".to_owned())?.as_secs();
-        let moment = super::words::moment(seconds).replace(' ', "T");
-        return Ok(moment.get(..19).unwrap_or(&moment).to_owned());
-    }
-    let is_time = text.len() >= 10
-        && text.bytes().zip(b"0000-00-00T00:00:00".iter()).all(|(is, should)| match should {
-            b'0' => is.is_ascii_digit(),
-            other => is == *other,
-        });
-    if is_time {
-        Ok(text.trim_end_matches('Z').to_owned())
+    let seconds = if let Ok(span) = config::duration(text) {
+        let then = SystemTime::now().checked_sub(span).and_then(|then| then.duration_since(UNIX_EPOCH).ok());
+        then.map(|then| then.as_secs())
     } else {
-        Err("is neither a span (30m, 24h, 7d) nor a time (2026-01-31, 2026-01-31T12:00:00Z)".to_owned())
-    }
+        let mut when: Datetime = text.parse().map_err(|_| {
+            "is neither a span (30m, 24h, 7d) nor a time that there is (2026-01-31, 2026-01-31T12:00:00Z)"
+        })?;
+        // A date is its first second, and without a zone it is UTC.
+        when.time = when.time.or(Some(Time { hour: 0, minute: 0, second: None, nanosecond: None }));
+        when.offset = when.offset.or(Some(Offset::Z));
+        moment(&when).map(|nanoseconds| nanoseconds / 1_000_000_000)
+    };
+    let seconds = seconds.ok_or("is not between 1970 and 2262")?;
+    let moment = words::moment(seconds).replace(' ', "T");
+    Ok(moment.get(..19).unwrap_or(&moment).to_owned())
 }
 
 #[cfg(test)]
@@ -308,7 +308,29 @@ mod tests {
             record("2026-01-02T00:00:00Z", "denied", "/dev/shm/a"),
         ]);
         assert_eq!(read(&[path], &since("2026-01-02").unwrap()).unwrap().denied, 1);
-        assert!(since("yesterday").is_err());
+        for (text, expected) in [
+            ("2026-01-31", "2026-01-31T00:00:00"),
+            ("2026-01-31T12:00:00Z", "2026-01-31T12:00:00"),
+            ("2026-01-31T12:00:00", "2026-01-31T12:00:00"),
+            ("2026-01-31T01:00:00+02:00", "2026-01-30T23:00:00"),
+            ("2028-02-29", "2028-02-29T00:00:00"),
+        ] {
+            assert_eq!(since(text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in [
+            "yesterday",
+            "",
+            "12:00:00",
+            "2026-13-01",
+            "2026-02-29",
+            "2026-00-10",
+            "2026-01-31T25:00:00Z",
+            "2026-01-31x",
+            "1969-12-31",
+            "99999999d",
+        ] {
+            assert!(since(text).is_err(), "{text}");
+        }
         assert!(since("7d").unwrap().starts_with("20"));
     }
 

@@ -102,6 +102,10 @@ impl Request {
     /// The name of every request, as it stands on the wire.
     pub const NAMES: [&str; 3] = ["status", "reload", "mode"];
 
+    /// A mode for a time holds for so many seconds at most: a year. What is to hold longer belongs into the
+    /// configuration, and time that cannot be counted never ends.
+    pub const LONGEST: u64 = 366 * 86_400;
+
     /// Reads a request line, with or without its newline.
     ///
     /// # Errors
@@ -129,9 +133,15 @@ impl Request {
         let Ok(Value::Object(known)) = serde_json::to_value(&request) else {
             return Err(Refusal::new(Code::Internal, "the request cannot be written again"));
         };
-        match fields.keys().find(|name| !known.contains_key(*name)) {
-            Some(name) => Err(unsupported(format!("the request has no field {:?}", name.as_str()))),
-            None => Ok(request),
+        if let Some(name) = fields.keys().find(|name| !known.contains_key(*name)) {
+            return Err(unsupported(format!("the request has no field {:?}", name.as_str())));
+        }
+        match request {
+            Self::Mode { for_seconds: Some(seconds), .. } if seconds > Self::LONGEST => {
+                let told = format!("`for_seconds` is {seconds}, and may be {} at most", Self::LONGEST);
+                Err(Refusal::new(Code::Unsupported, told))
+            }
+            Self::Mode { .. } | Self::Status | Self::Reload => Ok(request),
         }
     }
 

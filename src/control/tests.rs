@@ -136,12 +136,21 @@ fn status() -> Status {
 }
 
 #[test]
+fn a_mode_for_longer_than_a_year_is_refused() {
+    for seconds in [Request::LONGEST + 1, u64::MAX] {
+        let request = Request::Mode { mode: Mode::Audit, for_seconds: Some(seconds) };
+        let refusal = Request::decode(&request.encode()).unwrap_err();
+        assert!(refusal.message.contains("31622400 at most"), "{refusal:?}");
+    }
+}
+
+#[test]
 fn requests_and_replies_survive_the_wire() {
     for request in [
         Request::Status,
         Request::Reload,
         Request::Mode { mode: Mode::Prevent, for_seconds: None },
-        Request::Mode { mode: Mode::Audit, for_seconds: Some(1800) },
+        Request::Mode { mode: Mode::Audit, for_seconds: Some(Request::LONGEST) },
     ] {
         assert_eq!(Request::decode(&request.encode()), Ok(request));
     }

@@ -45,7 +45,7 @@ complete -c shmguard -n "__fish_shmguard_using_subcommand run" -s h -l help -d '
 complete -c shmguard -n "__fish_shmguard_using_subcommand status" -l socket -d 'The guard\'s control socket; by default the one that the configuration names' -r -F
 complete -c shmguard -n "__fish_shmguard_using_subcommand status" -l json -d 'Print everything as one JSON object'
 complete -c shmguard -n "__fish_shmguard_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c shmguard -n "__fish_shmguard_using_subcommand mode" -l for -d 'How long it holds, such as 90s, 30m or 2h; afterwards the mode of the configuration' -r
+complete -c shmguard -n "__fish_shmguard_using_subcommand mode" -l for -d 'How long it holds, such as 90s, 30m or 2h; at most a year; afterwards the mode of the configuration' -r
 complete -c shmguard -n "__fish_shmguard_using_subcommand mode" -l socket -d 'The guard\'s control socket; by default the one that the configuration names' -r -F
 complete -c shmguard -n "__fish_shmguard_using_subcommand mode" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmguard -n "__fish_shmguard_using_subcommand reload" -l socket -d 'The guard\'s control socket; by default the one that the configuration names' -r -F
