@@ -6,7 +6,7 @@
 //! likes: called by the thread that opens the log and by the keeper's.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -37,6 +37,10 @@ impl Occupied {
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY)
             .open(lock_file(path));
         let Ok(file) = file else { return Ok(None) };
+        // Where others may write, one of them could keep us from standing.
+        if file.metadata().is_ok_and(|facts| facts.uid() != nix::unistd::geteuid().as_raw()) {
+            return Ok(None);
+        }
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Some(Self(lock))),
             Err((_, Errno::EWOULDBLOCK)) => Err(Held),
