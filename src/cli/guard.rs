@@ -33,7 +33,7 @@ impl Socket {
 
     /// The path of the command line, else of the configuration, else the default. A configuration that cannot be
     /// read is no reason not to look for a guard.
-    fn resolve(&self) -> PathBuf {
+    pub(super) fn resolve(&self) -> PathBuf {
         self.path.clone().unwrap_or_else(|| {
             let file = Path::new(config::DEFAULT_PATH);
             let text = std::fs::read_to_string(file).unwrap_or_default();

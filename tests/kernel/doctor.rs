@@ -148,6 +148,38 @@ fn a_policy_that_is_not_in_force_or_denies_nobody_is_found() {
     });
 }
 
+/// What the keys and the mode say is not what the rules in force say.
+#[test]
+fn what_a_rule_lets_through_is_not_called_denied() {
+    bed(|bed| {
+        let rules = bed.path("rules.toml");
+        let configuration = format!("mode = \"prevent\"\npolicy = [\"{}\"]", rules.display());
+        let with = |condition: &str| {
+            let rule = format!("[[rule]]\nid = \"mine\"\neffect = \"allow\"\nwhen = '{condition}'\n");
+            fs::write(&rules, rule).unwrap();
+            let _guard = bed.guard_with(&configuration, "loaders = \"deny\"\ninterpreters = \"deny\"\n");
+            doctor(bed)
+        };
+        let other = with("process.executable == \"/dev/shm/other\"");
+        for (id, found) in
+            [("loaders", "denied"), ("interpreters", "denied"), ("exec", "denied by the rules")]
+        {
+            other.is(id, "covered", found);
+        }
+        let opens = with("event.action == \"load\" or event.action == \"interpret\"");
+        for id in ["loaders", "interpreters"] {
+            opens.is(id, "open", "would be allowed by rule mine");
+            opens.closes(id, &format!("shmguard reload --socket {}", bed.path("control.sock").display()));
+        }
+        opens.is("exec", "covered", "denied by the rules");
+        opens.is("rules", "covered", "");
+        let execs = with("process.executable like \"/dev/shm/*\" and event.action == \"exec\"");
+        execs.is("rules", "open", "/dev/shm/");
+        execs.is("exec", "covered", "not always denied");
+        execs.is("loaders", "covered", "denied");
+    });
+}
+
 #[test]
 fn a_directory_on_a_larger_filesystem_is_found_with_and_without_a_guard() {
     bed(|bed| {

@@ -1,7 +1,7 @@
 //! What the operator's files switch off or leave open.
 
-use super::facts::{Facts, LogTrouble, Policy, Trouble};
-use super::finding::{Check, Finding, RELOAD, key};
+use super::facts::{Allowed, Facts, LogTrouble, Policy, Trouble};
+use super::finding::{Check, Finding, key, reload};
 use super::ways::few;
 use crate::event::Effect;
 use crate::policy::config::Config;
@@ -47,7 +47,7 @@ fn rules(facts: &Facts) -> Finding {
             let finding = Finding::open(what);
             match builtin {
                 true => finding.close("shmguard explain PATH    # says by which rule and why"),
-                false => finding.close(key(facts, "", "builtin = true")).close(RELOAD),
+                false => finding.close(key(facts, "", "builtin = true")).close(reload(facts)),
             }
         }
     })
@@ -56,9 +56,9 @@ fn rules(facts: &Facts) -> Finding {
 fn gained(facts: &Facts) -> Finding {
     with_policy(facts, |policy| match may(&policy.gaining_may) {
         None => Finding::covered("set-uid files, file capabilities, ambient capabilities"),
-        Some(what) => {
-            Finding::open(what).close("add to a deny rule: or shmguard.gains_privilege == true").close(RELOAD)
-        }
+        Some(what) => Finding::open(what)
+            .close("add to a deny rule: or shmguard.gains_privilege == true")
+            .close(reload(facts)),
     })
 }
 
@@ -86,7 +86,7 @@ fn trials(facts: &Facts) -> Finding {
             policy.expired.iter().map(|id| (id, format!("give rule {id} a later `expires`, or remove it")));
         let all: Vec<_> = tried.chain(ended).collect();
         let names: Vec<_> = all.iter().map(|(id, _)| id.as_str()).collect();
-        Finding::open(few(&names)).close_all(all.iter().map(|(_, line)| line.clone())).close(RELOAD)
+        Finding::open(few(&names)).close_all(all.iter().map(|(_, line)| line.clone())).close(reload(facts))
     })
 }
 
@@ -95,7 +95,7 @@ fn on_unknown(facts: &Facts) -> Finding {
         Effect::Deny => Finding::covered("on_unknown is \"deny\""),
         Effect::Allow => Finding::open("on_unknown is \"allow\"")
             .close(key(facts, "", "on_unknown = \"deny\""))
-            .close(RELOAD)
+            .close(reload(facts))
             .breaks("programs whose caller or file cannot be identified in time"),
     })
 }
@@ -124,7 +124,8 @@ fn log(facts: &Facts) -> Finding {
     })
 }
 
-fn may(found: &[(String, Option<String>)]) -> Option<String> {
+/// What is allowed that should not be, and by which rule; `None`: nothing.
+pub(super) fn may(found: &[Allowed]) -> Option<String> {
     let (path, rule) = found.first()?;
     let more = match found.len() {
         1 => String::new(),

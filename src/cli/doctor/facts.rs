@@ -19,6 +19,8 @@ pub(super) struct Facts {
     pub(super) files: Files,
     /// The guard.
     pub(super) guard: Guard,
+    /// Its socket, where commands do not find it unless they are told.
+    pub(super) elsewhere: Option<PathBuf>,
 }
 
 /// What the kernel can do.
@@ -147,6 +149,9 @@ pub(super) enum LogTrouble {
     InMemory,
 }
 
+/// A file that may run, and the rule that says so.
+pub(super) type Allowed = (String, Option<String>);
+
 /// What the rules come to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Policy {
@@ -155,9 +160,13 @@ pub(super) struct Policy {
     /// The embedded policy is the last layer.
     pub(super) builtin: bool,
     /// Watched directories in which root may run a file that no exception is about: the path, and the rule that says so.
-    pub(super) root_may: Vec<(String, Option<String>)>,
+    pub(super) root_may: Vec<Allowed>,
     /// The same for a user whose program gains privilege.
-    pub(super) gaining_may: Vec<(String, Option<String>)>,
+    pub(super) gaining_may: Vec<Allowed>,
+    /// The same as `root_may` for a library that root's program loads.
+    pub(super) loads_may: Vec<Allowed>,
+    /// And for a file that root gives to an interpreter.
+    pub(super) programs_may: Vec<Allowed>,
     /// Some rule denies a user without privilege.
     pub(super) denies_users: bool,
     /// Allow rules: the exceptions.

@@ -119,4 +119,14 @@ pub(super) fn key(facts: &Facts, section: &str, line: &str) -> String {
 }
 
 /// What makes a running guard take over a changed configuration.
-pub(super) const RELOAD: &str = "shmguard reload";
+pub(super) fn reload(facts: &Facts) -> String {
+    ask(facts, "reload")
+}
+
+/// A command that reaches this guard.
+pub(super) fn ask(facts: &Facts, command: &str) -> String {
+    match &facts.elsewhere {
+        None => format!("shmguard {command}"),
+        Some(socket) => format!("shmguard {command} --socket {}", socket.display()),
+    }
+}

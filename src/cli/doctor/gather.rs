@@ -18,7 +18,7 @@ use crate::control::status::Status;
 use crate::daemon::load::{self, Ownership};
 use crate::daemon::survey;
 use crate::decide::{Document, rule};
-use crate::event::{Effect, Field, Mode, Timestamp};
+use crate::event::{Action, Effect, Field, Mode, Timestamp};
 use crate::policy::cases::Verdict;
 use crate::policy::config::{self, Config};
 use crate::policy::{Generation, Problem};
@@ -42,6 +42,7 @@ pub(super) fn facts(path: Option<&Path>, socket: &Socket) -> Result<Facts, Vec<P
     };
     let socket = socket.named().unwrap_or(&config.control.socket).to_path_buf();
     let guard = guard(&socket);
+    let elsewhere = (socket != Socket::default().resolve()).then_some(socket);
     let scope = match &guard {
         Guard::Running { status, .. } => scope_in_force(status, &config),
         Guard::Absent(_) | Guard::Silent(_) => survey::plan(&config).map(|plan| scope_planned(&plan)),
@@ -53,6 +54,7 @@ pub(super) fn facts(path: Option<&Path>, socket: &Socket) -> Result<Facts, Vec<P
         host: host(scope.map_err(|error| format!("the mount table: {error}"))),
         files,
         guard,
+        elsewhere,
     })
 }
 
@@ -221,10 +223,11 @@ fn files(
 fn policy(generation: &Generation, config: &Config) -> Policy {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let now = Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
-    let asked = |user: u32, gains: bool| -> Vec<(String, Verdict, Option<String>)> {
+    let tried = |action: Action, user: u32, gains: bool| -> Vec<(String, Verdict, Option<String>)> {
         let files = config.watch.directories.iter().map(|directory| directory.join(PROGRAM));
-        files.map(|file| ask(generation, config, now, &file, (user, gains))).collect()
+        files.map(|file| ask(generation, config, now, &file, action, (user, gains))).collect()
     };
+    let asked = |user: u32, gains: bool| tried(Action::Exec, user, gains);
     let may = |asked: Vec<(String, Verdict, Option<String>)>| {
         let may = asked.into_iter().filter(|(_, verdict, _)| *verdict == Verdict::Allow);
         may.map(|(file, _, rule)| (file, rule)).collect()
@@ -239,6 +242,8 @@ fn policy(generation: &Generation, config: &Config) -> Policy {
         builtin: config.builtin,
         root_may: may(asked(0, false)),
         gaining_may: may(asked(NOBODY, true)),
+        loads_may: may(tried(Action::Load, 0, false)),
+        programs_may: may(tried(Action::Interpret, 0, false)),
         denies_users: asked(NOBODY, false).iter().any(|(_, verdict, _)| *verdict == Verdict::Deny),
         exceptions: named(&|rule| is(rule, Effect::Allow) && !ended(rule)),
         trials: named(&|rule| is(rule, Effect::Deny) && rule.about.mode == Some(Mode::Audit)),
@@ -258,6 +263,7 @@ fn ask(
     config: &Config,
     now: Timestamp,
     file: &Path,
+    action: Action,
     (user, gains): (u32, bool),
 ) -> (String, Verdict, Option<String>) {
     let mut document = Document::question();
@@ -270,6 +276,7 @@ fn ask(
     }
     document.put(Field::GainsPrivilege, if gains { b"true" } else { b"false" });
     document.put(Field::Deleted, b"false");
+    document.put(Field::EventAction, action.name().as_bytes());
     let ruling = rule(generation, now, &document);
     (file.display().to_string(), ruling.verdict, ruling.rule.map(|about| about.id.clone()))
 }

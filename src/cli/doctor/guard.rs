@@ -1,7 +1,7 @@
 //! The guard itself: whether it runs, in which mode, and what it stands on.
 
 use super::facts::{Facts, Guard};
-use super::finding::{Check, Finding, RELOAD, guard, guard_if_any, key, start};
+use super::finding::{Check, Finding, ask, guard, guard_if_any, key, reload, start};
 use crate::control::status::{KeptBy, ModeSource, Status};
 use crate::event::Mode;
 
@@ -45,10 +45,10 @@ fn mode(facts: &Facts) -> Finding {
         ModeSource::CommandLine => open.close("start the guard without --mode audit"),
         ModeSource::Configuration | ModeSource::Control => open
             .close("shmguard report    # what prevention would deny")
-            .close("shmguard mode prevent --for 1h"),
+            .close(ask(facts, "mode prevent --for 1h")),
     };
     open.close(key(facts, "", "mode = \"prevent\""))
-        .close(RELOAD)
+        .close(reload(facts))
         .breaks("whatever `shmguard report` lists is denied")
 }
 
@@ -82,12 +82,12 @@ fn in_force(facts: &Facts) -> Finding {
     if let Some(failed) = &status.policy.failed_reload {
         return Finding::open(format!("the last reload failed: {}", failed.message))
             .close("shmguard policy check")
-            .close(RELOAD);
+            .close(reload(facts));
     }
     match &facts.files.policy {
         Err(_) => Finding::unknown("the policy on disk cannot be read, see below"),
         Ok(policy) if policy.hash == status.policy.hash => Finding::covered("the same policy"),
-        Ok(_) => Finding::open("the policy on disk is another one than the guard's").close(RELOAD),
+        Ok(_) => Finding::open("the policy on disk is another one than the guard's").close(reload(facts)),
     }
 }
 

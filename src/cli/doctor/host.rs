@@ -1,7 +1,7 @@
 //! How the host lays out its mounts.
 
 use super::facts::{Facts, LeftOut, Scope};
-use super::finding::{Check, Finding, RELOAD, key};
+use super::finding::{Check, Finding, key, reload};
 use super::ways::few;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -84,7 +84,7 @@ fn underneath(facts: &Facts) -> Finding {
                 few(&points)
             ))
             .close(key(facts, "watch", "shared_filesystem = \"mark\""))
-            .close(RELOAD)
+            .close(reload(facts))
             .breaks("every exec of that filesystem then asks the guard"),
         }
     })

@@ -1,7 +1,7 @@
 //! What the kernel gives the guard: each feature, and what stands in where it is missing.
 
 use super::facts::{Facts, Guard, Seen};
-use super::finding::{Check, Finding, RELOAD, key, start};
+use super::finding::{Check, Finding, key, reload, start};
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "exec-events", what: "the kernel asks before it executes", judge: exec_events },
@@ -87,9 +87,10 @@ fn audit_log(facts: &Facts) -> Finding {
         (Some(true), _) => Finding::covered("FAN_AUDIT: ausearch -m FANOTIFY shows them"),
         (Some(false), Ok(true)) => Finding::open("the guard has not asked for it")
             .close(key(facts, "log.audit", "enabled = \"auto\""))
-            .close(
-                "systemctl stop shmguard; systemctl start shmguard    # a reload or restart keeps the group",
-            ),
+            .close(match facts.host.systemd {
+                true => "systemctl stop shmguard; systemctl start shmguard    # a restart keeps the group",
+                false => "stop the guard, and start it again    # a reload keeps the group",
+            }),
         (_, Ok(false)) => Finding::not_applicable(
             "the kernel has no audit log for us (CAP_AUDIT_WRITE, CONFIG_AUDITSYSCALL)",
         ),
@@ -126,7 +127,7 @@ pub(super) fn report_unseen(facts: &Facts) -> Vec<String> {
     lines.push(match (is_there, facts.host.systemd) {
         (false, _) => start(facts).to_owned(),
         (true, true) => "systemctl restart shmguard".to_owned(),
-        (true, false) => RELOAD.to_owned(),
+        (true, false) => reload(facts),
     });
     lines
 }

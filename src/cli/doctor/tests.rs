@@ -50,6 +50,7 @@ fn facts() -> Facts {
             status: Box::new(status()),
             home: Ok(Home { initial_pid_namespace: true, our_mount_namespace: true }),
         },
+        elsewhere: None,
     }
 }
 
@@ -446,6 +447,42 @@ fn opens_are_denied_recorded_or_open() {
     is(&noexec, State::Covered, "every watched filesystem is noexec");
     let old = finding("interpreters", |facts| facts.kernel.exec_check = false);
     is(&old, State::Covered, "none can ask this kernel");
+}
+
+/// The mode and the switches are one thing, the rules another.
+#[test]
+fn what_the_rules_allow_is_not_called_denied() {
+    let may = || vec![("/dev/shm/x".to_owned(), Some("all".to_owned()))];
+    let loads = of_policy("loaders", |policy| policy.loads_may = may());
+    is_open(&loads, "/dev/shm/x would be allowed by rule all", "shmguard policy show");
+    let programs = of_policy("interpreters", |policy| policy.programs_may = may());
+    is_open(&programs, "/dev/shm/x would be allowed by rule all", "shmguard policy show");
+    is(&of_policy("interpreters", |policy| policy.loads_may = may()), State::Covered, "denied");
+    for id in ["exec", "containers"] {
+        let told = of_policy(id, |policy| policy.root_may = may()).found;
+        assert!(told.contains("not always denied") && !told.contains("denied by the rules"), "{told}");
+        assert!(of_policy(id, |_| ()).found.contains("denied by the rules"));
+        let unreadable = finding(id, |facts| facts.files.policy = Err(Trouble::Unreadable(String::new())));
+        assert!(!unreadable.found.contains("denied by the rules"), "{unreadable:?}");
+    }
+}
+
+#[test]
+fn commands_say_where_the_guard_is_if_they_would_not_find_it() {
+    let mut facts = facts();
+    facts.elsewhere = Some("/run/other/guard.sock".into());
+    let Guard::Running { status, .. } = &mut facts.guard else { panic!("it runs") };
+    status.mode.current = Mode::Audit;
+    status.watch.loaders = "off".to_owned();
+    status.policy.hash = "other".to_owned();
+    let report = Report::of(&facts);
+    let lines: Vec<_> = report.checks.iter().flat_map(|check| &check.close).collect();
+    for command in ["shmguard reload", "shmguard mode prevent --for 1h"] {
+        let told: Vec<_> = lines.iter().filter(|line| line.starts_with(command)).collect();
+        assert!(!told.is_empty(), "{lines:?}");
+        let wanted = format!("{command} --socket /run/other/guard.sock");
+        assert!(told.iter().all(|line| ***line == wanted), "{told:?}");
+    }
 }
 
 #[test]

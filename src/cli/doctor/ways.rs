@@ -1,7 +1,8 @@
 //! The ways around an exec blocker: for each, whether this host's guard denies or at least records it.
 
-use super::facts::{Facts, Guard};
-use super::finding::{Check, Finding, RELOAD, guard, guard_if_any, key};
+use super::configuration;
+use super::facts::{Allowed, Facts, Guard, Policy};
+use super::finding::{Check, Finding, guard, guard_if_any, key, reload};
 use super::kernel::report_unseen;
 use crate::control::status::{MarkKind, Status};
 use crate::event::Mode;
@@ -35,7 +36,7 @@ pub(super) const CHECKS: &[Check] = &[
         judge: map_files,
     },
     Check { id: "detached-mount", what: "a tmpfs that is mounted nowhere", judge: detached_mount },
-    Check { id: "loaders", what: "ld.so FILE, LD_PRELOAD, dlopen(3)", judge: loaders },
+    Check { id: "loaders", what: "ld.so FILE, LD_Preload(facts), dlopen(3)", judge: loaders },
     Check { id: "interpreters", what: "sh FILE, python FILE", judge: interpreters },
     Check { id: "content", what: "the content is changed after the answer", judge: content },
 ];
@@ -53,7 +54,7 @@ fn exec(facts: &Facts) -> Finding {
         .collect();
     match whole.is_empty() {
         true => Finding::open("no filesystem carries a mark").close("see the check `directories`"),
-        false => Finding::covered(format!("{} on {}", outcome(status), few(&whole))),
+        false => Finding::covered(format!("{} on {}", outcome(facts, status), few(&whole))),
     }
 }
 
@@ -96,7 +97,7 @@ fn containers(facts: &Facts) -> Finding {
     if !status.watch.containers {
         return Finding::open("watch.containers is false")
             .close(key(facts, "watch", "containers = true"))
-            .close(RELOAD);
+            .close(reload(facts));
     }
     let first = match status.watch.unseen.as_str() {
         "report" => "of what runs in its first second some is told after the fact",
@@ -104,7 +105,7 @@ fn containers(facts: &Facts) -> Finding {
     };
     Finding::covered(format!(
         "found within a second, then {}; {first}; what else is mounted there (overlay, disk, bind) is not looked for",
-        outcome(status)
+        outcome(facts, status)
     ))
 }
 
@@ -174,8 +175,13 @@ fn detached_mount(facts: &Facts) -> Finding {
 }
 
 fn loaders(facts: &Facts) -> Finding {
-    let breaks = "nothing; but every open of a file there asks the guard";
-    let finding = opens(facts, "loaders", |status| &status.watch.loaders, breaks);
+    let way = Opens {
+        name: "loaders",
+        set: |status| &status.watch.loaders,
+        may: |policy| &policy.loads_may,
+        breaks: "what root's programs load from there (dlopen, LD_PRELOAD); every open of a file there asks the guard",
+    };
+    let finding = opens(facts, &way);
     let noexec = facts.host.scope.as_ref().is_ok_and(|scope| {
         let whole: Vec<_> = scope.marks.iter().filter(|mark| mark.whole).collect();
         !whole.is_empty() && whole.iter().all(|mark| mark.noexec)
@@ -197,12 +203,13 @@ fn loaders(facts: &Facts) -> Finding {
 }
 
 fn interpreters(facts: &Facts) -> Finding {
-    let finding = opens(
-        facts,
-        "interpreters",
-        |status| &status.watch.interpreters,
-        "scripts there that root gives to an interpreter; every open of a file there asks the guard",
-    );
+    let way = Opens {
+        name: "interpreters",
+        set: |status| &status.watch.interpreters,
+        may: |policy| &policy.programs_may,
+        breaks: "scripts there that root gives to an interpreter; every open of a file there asks the guard",
+    };
+    let finding = opens(facts, &way);
     let asked = match facts.kernel.exec_check {
         true => "those that ask the kernel (AT_EXECVE_CHECK) are seen in any case",
         false => "none can ask this kernel (AT_EXECVE_CHECK, Linux 6.14)",
@@ -240,7 +247,19 @@ fn after_the_fact(facts: &Facts, reported: &str, unreported: &str) -> Finding {
 }
 
 /// A way that only the group for opens sees.
-fn opens(facts: &Facts, name: &str, of: fn(&Status) -> &String, breaks: &str) -> Finding {
+struct Opens {
+    /// The key that switches it on.
+    name: &'static str,
+    /// What the guard says of it.
+    set: fn(&Status) -> &String,
+    /// Where the rules allow it to root.
+    may: fn(&Policy) -> &[Allowed],
+    /// What denying it breaks.
+    breaks: &'static str,
+}
+
+fn opens(facts: &Facts, way: &Opens) -> Finding {
+    let Opens { name, breaks, .. } = *way;
     let switch = key(facts, "watch", &format!("{name} = \"deny\""));
     let status = match guard(facts) {
         Ok(status) => status,
@@ -250,20 +269,32 @@ fn opens(facts: &Facts, name: &str, of: fn(&Status) -> &String, breaks: &str) ->
             return Finding { close, ..finding }.breaks(breaks);
         }
     };
-    match (of(status).as_str(), status.mode.current) {
-        ("deny", Mode::Prevent) => Finding::covered("denied"),
+    match ((way.set)(status).as_str(), status.mode.current) {
+        ("deny", Mode::Prevent) => match &facts.files.policy {
+            Err(_) => Finding::unknown("whether the rules deny it: the policy cannot be read"),
+            Ok(policy) => match configuration::may((way.may)(policy)) {
+                None => Finding::covered("denied"),
+                Some(what) => {
+                    Finding::open(what).close("shmguard policy show    # that rule").close(reload(facts))
+                }
+            },
+        },
         ("deny" | "audit", _) => Finding::covered("recorded, not denied"),
-        _ => {
-            Finding::open(format!("watch.{name} is not in force")).close(switch).close(RELOAD).breaks(breaks)
-        }
+        _ => Finding::open(format!("watch.{name} is not in force"))
+            .close(switch)
+            .close(reload(facts))
+            .breaks(breaks),
     }
 }
 
 /// What the rules' denials come to.
-fn outcome(status: &Status) -> &'static str {
-    match status.mode.current {
-        Mode::Prevent => "denied by the rules",
-        Mode::Audit => "recorded, not denied",
+fn outcome(facts: &Facts, status: &Status) -> &'static str {
+    let denies = facts.files.policy.as_ref().map(|policy| policy.root_may.is_empty());
+    match (status.mode.current, denies) {
+        (Mode::Audit, _) => "recorded, not denied",
+        (Mode::Prevent, Ok(true)) => "denied by the rules",
+        (Mode::Prevent, Ok(false)) => "recorded, not always denied (see the check `rules`),",
+        (Mode::Prevent, Err(_)) => "denied as far as the rules say, which cannot be read,",
     }
 }
 
