@@ -60,11 +60,23 @@ impl How {
 
 /// Calls `count` times, after `warm` times that are not counted; microseconds.
 pub fn latency(base: &Base, on: &Contestant, call: Call<'_>, warm: usize, count: usize) -> Vec<f64> {
+    latency_of(base, on, "caller", call, warm, count)
+}
+
+/// The same by another copy of the caller.
+pub fn latency_of(
+    base: &Base,
+    on: &Contestant,
+    program: &str,
+    call: Call<'_>,
+    warm: usize,
+    count: usize,
+) -> Vec<f64> {
     on.stage.enter();
     let Call { how, uid, expect, path } = call;
     let numbers = [uid.to_string(), expect.to_string(), warm.to_string(), count.to_string()];
     wait_for_others();
-    let mut command = caller(base, "latency");
+    let mut command = called(base, program, "latency");
     command.arg(how.word()).args(numbers).arg(path);
     let output = run(command, on);
     let words = output.chunks_exact(4).map(|word| u32::from_ne_bytes(word.try_into().expect("four bytes")));
@@ -146,7 +158,11 @@ impl Drop for Neighbour {
 }
 
 fn caller(base: &Base, mode: &str) -> Command {
-    let mut command = Command::new(base.path("bin/caller"));
+    called(base, "caller", mode)
+}
+
+fn called(base: &Base, program: &str, mode: &str) -> Command {
+    let mut command = Command::new(base.path("bin").join(program));
     command.arg(mode).stdin(Stdio::null());
     command
 }

@@ -22,6 +22,8 @@ pub enum Kind {
     Noexec,
     /// The floor, denying or allowing all.
     Floor { deny: bool },
+    /// The floor, asked about opens in place of execs.
+    FloorOfOpens,
     /// The honest responder with lines of this length.
     Honest { bytes: usize, fifo: bool },
     /// The honest responder once more: what two equal contestants differ by is what this run cannot see.
@@ -64,6 +66,7 @@ impl Kind {
             Self::Noexec => "noexec".to_owned(),
             Self::Floor { deny: true } => "floor".to_owned(),
             Self::Floor { deny: false } => "floor, allowing".to_owned(),
+            Self::FloorOfOpens => "floor, of opens".to_owned(),
             Self::Honest { bytes: LINE, fifo: false } => "honest".to_owned(),
             Self::Honest { bytes: LINE, fifo: true } => "honest, SCHED_FIFO".to_owned(),
             Self::Honest { bytes, .. } => format!("honest, {bytes} bytes"),
@@ -132,9 +135,16 @@ pub struct GuardSettings {
     pub suffix: String,
     /// Rules that are tried before the embedded policy.
     pub rules: String,
+    /// Further lines of `[watch]`.
+    pub watch: String,
 }
 
 fn start(base: &Base, kind: Kind, stage: &Stage, settings: &GuardSettings) -> Option<Responder> {
+    let floor = |of: &str| {
+        let mut command = base.leashed(&base.path("bin/floor"));
+        command.arg(of).arg("/dev/shm");
+        command
+    };
     let honest = |bytes: usize, fifo: bool| {
         let mut command = base.leashed(&base.path("bin/honest"));
         command.arg(stage.path("log")).arg(bytes.to_string()).arg("/dev/shm");
@@ -145,11 +155,9 @@ fn start(base: &Base, kind: Kind, stage: &Stage, settings: &GuardSettings) -> Op
     };
     let command = match kind {
         Kind::None | Kind::Noexec => return None,
-        Kind::Floor { deny } => {
-            let mut command = base.leashed(&base.path("bin/floor"));
-            command.arg(if deny { "deny" } else { "allow" }).arg("/dev/shm");
-            command
-        }
+        Kind::Floor { deny: true } => floor("deny"),
+        Kind::Floor { deny: false } => floor("allow"),
+        Kind::FloorOfOpens => floor("opens"),
         Kind::Honest { bytes, fifo } => honest(bytes, fifo),
         Kind::Twin => honest(LINE, false),
         Kind::Guard { full } => {
@@ -169,10 +177,11 @@ fn configure(stage: &Stage, full: bool, settings: &GuardSettings) -> PathBuf {
     let rules = stage.path("rules.toml");
     fs::write(&rules, &settings.rules).expect("the rules");
     let text = format!(
-        "mode = \"prevent\"\npolicy = [\"{}\"]\n[watch]\ncontainers = false\n[evidence]\nlevel = \"{level}\"\n\
+        "mode = \"prevent\"\npolicy = [\"{}\"]\n[watch]\ncontainers = false\n{}[evidence]\nlevel = \"{level}\"\n\
          [log.file]\npath = \"{}\"\nmax_size = \"16GiB\"\n[log.syslog]\nenabled = false\n\
          [log.journal]\nenabled = false\n[log.audit]\nenabled = false\n[control]\nsocket = \"{}\"\n",
         rules.display(),
+        settings.watch,
         path("events.ndjson"),
         path("control.sock"),
     );

@@ -1,7 +1,7 @@
 /* The floor: a responder that answers at once and looks at nothing. No guard can be cheaper than this.
  *
- * usage: floor allow|deny DIRECTORY
- * Marks the filesystem of DIRECTORY, prints "ready", and answers until it is killed. */
+ * usage: floor allow|deny|opens DIRECTORY
+ * Marks the filesystem of DIRECTORY, for execs or to allow opens, prints "ready", and answers until it is killed. */
 
 #define _GNU_SOURCE
 #include <err.h>
@@ -19,12 +19,13 @@
 int main(int argc, char **argv)
 {
 	if (argc != 3)
-		errx(2, "usage: floor allow|deny DIRECTORY");
+		errx(2, "usage: floor allow|deny|opens DIRECTORY");
 	uint32_t answer = strcmp(argv[1], "deny") == 0 ? FAN_DENY : FAN_ALLOW;
+	uint64_t events = strcmp(argv[1], "opens") == 0 ? FAN_OPEN_PERM : FAN_OPEN_EXEC_PERM;
 	int group = fanotify_init(FAN_CLASS_CONTENT | FAN_UNLIMITED_QUEUE | FAN_CLOEXEC, O_RDONLY | O_CLOEXEC);
 	if (group < 0)
 		err(1, "fanotify_init");
-	if (fanotify_mark(group, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_OPEN_EXEC_PERM, AT_FDCWD, argv[2]) != 0)
+	if (fanotify_mark(group, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, events, AT_FDCWD, argv[2]) != 0)
 		err(1, "fanotify_mark %s", argv[2]);
 	puts("ready");
 	fflush(stdout);

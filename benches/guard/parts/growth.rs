@@ -34,7 +34,7 @@ fn rules(base: &Base, form: Form, report: &mut Report) {
                      process.executable like (\"/dev/shm/app-{number}/*\", \"/run/app-{number}/bin/*\")'''\n"
                 )
             });
-            let settings = GuardSettings { suffix: format!("-rules-{size}"), rules: rules.collect() };
+            let settings = GuardSettings { suffix: format!("-rules-{size}"), rules: rules.collect(), ..Default::default() };
             Contestant::with(base, GUARD, &settings)
         })
         .collect();

@@ -7,6 +7,7 @@ mod herd;
 mod idle;
 mod latency;
 mod neighbour;
+mod opens;
 mod replay;
 mod storm;
 
@@ -35,6 +36,7 @@ pub const PARTS: &[Part] = &[
     Part { name: "herd", about: "1 to 128 callers at once", run: herd::run },
     Part { name: "storm", about: "20,000 denials of 20,000 names", run: storm::run },
     Part { name: "bystanders", about: "execs elsewhere, and plain opens", run: bystanders::run },
+    Part { name: "opens", about: "plain opens where opens are asked about", run: opens::run },
     Part { name: "flood", about: "others' execs while denials rain", run: flood::run },
     Part { name: "neighbour", about: "one CPU hog on each core", run: neighbour::run },
     Part { name: "idle", about: "what a guard costs that has nothing to do", run: idle::run },
