@@ -24,7 +24,7 @@ use super::reader::ReaderControl;
 use super::thread::{have_ended, spawn};
 use crate::event::{Attempt, Device, Failure, Pid, Response, Settled, Unseen};
 use crate::identify::Identifier;
-use crate::identify::running::{self, Whence};
+use crate::identify::running::{self, Script, Whence};
 use crate::privileges;
 use crate::record::{Log, Notice};
 use crate::sys::clock;
@@ -205,6 +205,17 @@ impl Looker {
         let deadline = Instant::now() + PATIENCE;
         let whence =
             self.identifier.describe(&program.running, self.memory, &live.scope, deadline, &mut attempt);
+        let matters = match program.running.script() {
+            None => true,
+            // Where a mark is by now, it may have been too late for it.
+            Some(Script::Executed) => {
+                matches!(whence, Whence::Unmarkable(_) | Whence::Fresh | Whence::Watched)
+            }
+            Some(Script::Given) => matches!(whence, Whence::Unmarkable(_) | Whence::Fresh),
+        };
+        if !matters {
+            return;
+        }
         match whence {
             // Where only mounts of it are watched, others of it mostly stay what they are.
             Whence::Outside if live.scope.watches_mounts(file.0) => self.tray.forget(program.running.mount()),
@@ -272,7 +283,7 @@ impl Looker {
     /// The interpreter is none of ours; what it was started with may be.
     fn look_for_script(&mut self, program: &Program) {
         let deadline = Instant::now() + PATIENCE;
-        if let Some(running) = self.identifier.script(&program.running, self.memory, deadline) {
+        if let Some(running) = self.identifier.script_of(&program.running, deadline) {
             self.tray.put(Program { running, at: program.at, since: program.since });
         }
     }

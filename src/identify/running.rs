@@ -33,6 +33,17 @@ pub struct Running {
     stat: Stat,
     /// Who runs it, where that was asked for before the process could end.
     who: Option<Who>,
+    /// What it is if it is no program.
+    script: Option<Script>,
+}
+
+/// What an interpreter was started for, as far as the process's name or arguments show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Script {
+    /// It was executed itself: the kernel names the process after it.
+    Executed,
+    /// Its interpreter may only have been given it to read.
+    Given,
 }
 
 /// Of a process.
@@ -76,6 +87,12 @@ impl Running {
     #[must_use]
     pub fn process(&self) -> i32 {
         self.process
+    }
+
+    /// Whether it is a script, and who runs it is its interpreter.
+    #[must_use]
+    pub fn script(&self) -> Option<Script> {
+        self.script
     }
 
     /// The file's device number and inode, as statx(2) tells them.
@@ -160,7 +177,7 @@ impl Identifier {
     pub fn running(&self, process: i32) -> Result<Running, Cause> {
         let file = self.proc.open_path(process, "exe")?;
         let stat = statx::of(file.as_fd(), self.features.mount_id()).map_err(cause)?;
-        Ok(Running { process, file, stat, who: None })
+        Ok(Running { process, file, stat, who: None, script: None })
     }
 
     /// Keeps who runs it: what can be told of it also when the process has ended. Does not block.
@@ -178,8 +195,8 @@ impl Identifier {
         running.who = Some(Who { ids, space, root: root.map(|root| root.mount) });
     }
 
-    /// The script in memory for which an interpreter was started, where the name that the kernel gave the process shows
-    /// it: that is the last part of the path that was executed, so of /dev/fd/N and /proc/self/fd/N the number. (From
+    /// The script for which an interpreter was started, where it may lie in memory and the name that the kernel gave the
+    /// process shows it: that is the last part of the path that was executed, so of /dev/fd/N and /proc/self/fd/N the number. (From
     /// Linux 6.14 on, execveat(2) without a path leaves the interpreter's own name there.) Does not block, and finds the
     /// script whatever the interpreter is called.
     pub fn numbered_script(&mut self, running: &Running, memory: Device) -> Option<Running> {
@@ -188,8 +205,11 @@ impl Identifier {
         let file = self.proc.open_path(running.process, &format!("fd/{number}")).ok()?;
         let stat = statx::of(file.as_fd(), self.features.mount_id()).ok()?;
         let (major, minor) = stat.device;
-        let is_script = Device { major, minor } == memory && running.file().0 != memory;
-        is_script.then(|| Running { process: running.process, file, stat, who: None })
+        // What its filesystem is cannot be asked here: somebody may serve it. No disk has such a device number.
+        let is_script = (Device { major, minor } == memory || major == 0)
+            && ![memory, Device { major, minor }].contains(&running.file().0);
+        let script = Some(Script::Given);
+        is_script.then_some(Running { process: running.process, file, stat, who: None, script })
     }
 
     /// Whether the arguments of a program could name a script in memory. Does not block.
@@ -277,8 +297,9 @@ impl Identifier {
         Whence::Unmarkable(way)
     }
 
-    /// The program's own file where an interpreter runs a `#!` script from memory: the script.
-    pub fn script(&mut self, running: &Running, memory: Device, deadline: Instant) -> Option<Running> {
+    /// The program's own file where an interpreter runs a `#!` script from memory: the script. It may be one that is
+    /// mounted somewhere.
+    pub fn script_of(&mut self, running: &Running, deadline: Instant) -> Option<Running> {
         let mut executable = Vec::new();
         self.proc.link(running.process, "exe", &mut executable).ok()?;
         if !interpreters::is_known(&executable) {
@@ -288,23 +309,20 @@ impl Identifier {
         let found = self.aside.run(deadline, move || {
             let mut text = Vec::new();
             proc.read_all(process, "cmdline", arguments::BYTES, &mut text).ok()?;
+            let mut name = Vec::new();
+            proc.read(process, "comm", &mut name).ok()?;
             let texts = arguments::split(&text);
             let arguments: Vec<&[u8]> = texts.iter().collect();
             // The kernel writes a script that was executed by descriptor as /dev/fd/N.
-            interpreters::programs(&executable, &arguments).into_iter().find_map(|name| {
-                let file = walk::to(&proc, process, name).ok()?;
+            interpreters::programs(&executable, &arguments).into_iter().find_map(|path| {
+                let file = walk::to(&proc, process, path).ok()?;
                 let stat = statx::of(file.as_fd(), want).ok()?;
-                Some((file, stat))
+                let kind = fstatfs(&file).ok()?.filesystem_type();
+                (is_memory(kind) || kind == HUGETLBFS_MAGIC).then_some((file, stat, named_after(&name, path)))
             })
         });
-        let (file, stat) = found??;
-        let (major, minor) = stat.device;
-        (Device { major, minor } == memory).then_some(Running {
-            process,
-            file,
-            stat,
-            who: running.who.clone(),
-        })
+        let (file, stat, script) = found??;
+        Some(Running { process, file, stat, who: running.who.clone(), script: Some(script) })
     }
 
     /// Whether the mount it was executed through has been taken away since `attempt` was described.
@@ -335,14 +353,18 @@ impl Identifier {
         Some(match self.kind(running, deadline)? {
             // With MFD_HUGETLB.
             HUGETLBFS_MAGIC if seen.starts_with(b"/memfd:") => Some(Unseen::Memfd),
+            // Mounted by somebody, and nowhere any more.
+            HUGETLBFS_MAGIC => Some(Unseen::Detached),
             kind => (is_memory(kind) || Self::lies_in_memory(running, scope)).then_some(Unseen::Detached),
         })
     }
 
-    /// Whether its filesystem is on a loop device over a file in a watched directory.
+    /// Whether its filesystem is on a loop device over a file in a watched directory, or over a memfd: such a path is no
+    /// other file's.
     fn lies_in_memory(running: &Running, scope: &Scope) -> bool {
         let Device { major, minor } = running.file().0;
-        loops::images(major, minor).iter().any(|(_, image)| scope.covers(image))
+        let files = loops::images(major, minor);
+        files.iter().any(|(_, image)| scope.covers(image) || image.starts_with(b"/memfd:"))
     }
 
     /// What its filesystem is. Somebody may serve it, and never answer.
@@ -350,6 +372,14 @@ impl Identifier {
         let file = running.file.try_clone().ok()?;
         self.aside.run(deadline, move || fstatfs(&file).map(|about| about.filesystem_type()))?.ok()
     }
+}
+
+/// Whether the kernel named a process after this script: by the last part of its path, cut at 15 bytes.
+fn named_after(comm: &[u8], path: &[u8]) -> Script {
+    let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+    let cut = last.get(..15).unwrap_or(last);
+    let comm = comm.strip_suffix(b"\n").unwrap_or(comm);
+    if comm == cut { Script::Executed } else { Script::Given }
 }
 
 /// Makes the place of a file of a watched directory an unknown one: no mark vouches for any.
@@ -368,3 +398,22 @@ fn is_memory(kind: FsType) -> bool {
 
 /// statfs(2).
 const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_named_after_the_script_that_was_executed_and_not_after_one_that_is_read() {
+        for (comm, path, script) in [
+            (b"x\n".as_slice(), b"/dev/shm/x".as_slice(), Script::Executed),
+            (b"a-name-of-fifte\n", b"/dev/fd/3/a-name-of-fifteen-bytes-and-more", Script::Executed),
+            (b"sh\n", b"/dev/shm/x", Script::Given),
+            (b"x\n", b"/dev/shm/xy", Script::Given),
+            (b"3\n", b"3", Script::Executed),
+            (b"", b"/dev/shm/x", Script::Given),
+        ] {
+            assert_eq!(named_after(comm, path), script, "{path:?}");
+        }
+    }
+}

@@ -5,7 +5,7 @@
 //! layer's event (measured: 6.1 is silent, 6.12 tells). Owns the look into /sys, at the layers' directories, and the
 //! question to the loop driver; what follows is the plan's. Called by the daemon before each plan.
 
-use super::mounts::{Mount, MountTable, device as parse_device};
+use super::mounts::{Mount, MountTable, below, device as parse_device};
 use super::plan::{Stored, is_remote};
 use crate::event::Device;
 use crate::sys;
@@ -44,7 +44,36 @@ pub fn images(mount: &Mount) -> Vec<Stored> {
 fn loops(table: &MountTable) -> Vec<Stored> {
     let mut seen = BTreeSet::new();
     let once = |mount: &&Mount| seen.insert(mount.device);
-    table.mounts().iter().filter(once).flat_map(images).collect()
+    let mut found: Vec<Stored> = table.mounts().iter().filter(once).flat_map(images).collect();
+    let layered: Vec<Stored> = found.iter().flat_map(|image| in_layers(image, table)).collect();
+    found.extend(layered);
+    found
+}
+
+/// Where the file of an image lies that is seen through an overlay: in each layer that has it, for a file can have its
+/// content in one and its rights in another. One that was deleted may lie in any.
+fn in_layers(image: &Stored, table: &MountTable) -> Vec<Stored> {
+    let path = image.path.strip_suffix(b" (deleted)").unwrap_or(&image.path);
+    let Some(overlay) = table.visible(path).filter(|mount| mount.fs_type == b"overlay") else {
+        return Vec::new();
+    };
+    let Some(rest) = below(path, &overlay.point) else { return Vec::new() };
+    let inside = [overlay.root.strip_suffix(b"/").unwrap_or(&overlay.root), rest].concat();
+    let mut all = layers(overlay, table);
+    let (mut having, is_deleted) = (all.clone(), path.len() != image.path.len());
+    having.retain(|layer| {
+        let file = [layer.path.as_slice(), inside.as_slice()].concat();
+        std::fs::symlink_metadata(OsStr::from_bytes(&file)).is_ok_and(|found| found.is_file())
+    });
+    if !is_deleted {
+        all = having;
+    }
+    let at = |layer: Stored| Stored {
+        device: image.device,
+        on: layer.on,
+        path: [layer.path.as_slice(), inside.as_slice()].concat(),
+    };
+    all.into_iter().map(at).collect()
 }
 
 /// The block devices of a filesystem. One that can have several (btrfs, bcachefs) has a device number of its own, and

@@ -202,6 +202,13 @@ fn descriptors(words: &[&str]) -> Done {
             file.write_all(&elf::program())?;
             keep(fd, file.into())?;
         }
+        ["memcopy", fd, file] => {
+            let name = text("x");
+            let content = fs::read(file)?;
+            let mut file = File::from(owned(call(libc::SYS_memfd_create, &[name.as_ptr().addr(), 0])?));
+            file.write_all(&content)?;
+            keep(fd, file.into())?;
+        }
         ["getfd", fd, pid, theirs] => {
             let pidfd = owned(call(libc::SYS_pidfd_open, &[pid.parse()?, 0])?);
             let raw = call(libc::SYS_pidfd_getfd, &[number(pidfd.as_raw_fd()), theirs.parse()?, 0])?;
@@ -218,6 +225,12 @@ fn descriptors(words: &[&str]) -> Done {
         ["mountloop", fd, kind, target] => {
             let device = fs::read_link(format!("/proc/self/fd/{fd}"))?;
             mount(device.to_str(), target, Some(kind), MsFlags::empty(), None)?;
+        }
+        // With another loop device as an option.
+        ["mountloop", fd, kind, target, option, other] => {
+            let device = fs::read_link(format!("/proc/self/fd/{fd}"))?;
+            let data = format!("{option}={}", fs::read_link(format!("/proc/self/fd/{other}"))?.display());
+            mount(device.to_str(), target, Some(kind), MsFlags::empty(), Some(&data))?;
         }
         _ => return identity(words),
     }

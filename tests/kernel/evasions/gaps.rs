@@ -31,6 +31,23 @@ fn runs_where_namespaces_are_watched(steps: &str) {
     });
 }
 
+/// Runs with a guard that tells what runs unseen, and is not told of.
+#[track_caller]
+fn runs_untold(steps: &str) {
+    let list = with_wait(steps);
+    bed(move |bed| {
+        proven(&list);
+        let guard = bed.guard_with("mode = \"prevent\"", "unseen = \"report\"");
+        let waits = play_until_wait(&list);
+        let pid = waits.pid();
+        assert_eq!(waits.go_on(), Exec::Ran(0), "closed: {list}: {:#?}", guard.attempts());
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        let told: Vec<_> =
+            guard.records().into_iter().filter(|record| record["process"]["pid"] == pid).collect();
+        assert!(told.is_empty(), "closed: {list}: {told:#?}");
+    });
+}
+
 #[test]
 fn a_memory_file() {
     runs("memfd 50\n fexec 50");
@@ -54,6 +71,87 @@ fn anonymous_shared_memory() {
 #[test]
 fn a_tmpfs_that_is_mounted_nowhere() {
     runs("fsmount 50 tmpfs\n program /proc/self/fd/50/x\n execat 50 x");
+}
+
+#[test]
+fn a_memory_file_as_the_dynamic_linker_of_a_program_elsewhere() {
+    runs_untold(
+        "mount tmpfs none /srv
+         interpreter /srv/linker
+         memcopy 50 /srv/linker
+         interpreted /srv/x /proc/{pid}/fd/50
+         exec /srv/x",
+    );
+}
+
+#[test]
+fn an_overlay_that_is_mounted_nowhere_over_a_tmpfs_that_is_mounted_nowhere() {
+    runs_untold(
+        "fsmount 50 tmpfs
+         mkdir /proc/self/fd/50/a
+         mkdir /proc/self/fd/50/b
+         program /proc/self/fd/50/a/x
+         fsmount 51 overlay lowerdir+=/proc/self/fd/50/a lowerdir+=/proc/self/fd/50/b
+         execat 51 x",
+    );
+}
+
+#[test]
+fn a_disk_image_in_a_tmpfs_that_is_mounted_nowhere_mounted_nowhere() {
+    if !super::has("mkfs.ext4") {
+        return;
+    }
+    runs_untold(
+        "fsmount 50 tmpfs
+         image /proc/self/fd/50/image
+         run mkfs.ext4 -q -F /proc/{pid}/fd/50/image
+         loop 51 /proc/self/fd/50/image
+         unshare m
+         mountloop 51 ext4 /mnt
+         program /mnt/x
+         tree 52 /mnt
+         detach /mnt
+         execat 52 x",
+    );
+}
+
+#[test]
+fn a_disk_image_elsewhere_that_keeps_its_content_on_a_second_device_of_which_the_image_is_here() {
+    if !super::has("mkfs.erofs") {
+        return;
+    }
+    runs(
+        "mount tmpfs none /srv
+         mkdir /srv/root
+         program /srv/root/x
+         run truncate -s 40960 /srv/root/x
+         run mkfs.erofs --quiet --chunksize=4096 --blobdev=/dev/shm/blob-{pid} /srv/image /srv/root
+         loop 50 /srv/image
+         loop 51 /dev/shm/blob-{pid}
+         mountloop 50 erofs /mnt device 51
+         exec /mnt/x",
+    );
+}
+
+#[test]
+fn a_btrfs_elsewhere_of_which_one_of_two_devices_is_an_image_here() {
+    if !super::has("mkfs.btrfs") {
+        return;
+    }
+    runs(
+        "mount tmpfs none /srv size=400m
+         mkdir /dev/shm/big-{pid}
+         mount tmpfs none /dev/shm/big-{pid} size=400m
+         image /srv/image-{pid} 300
+         image /dev/shm/big-{pid}/image 300
+         run mkfs.btrfs -q -f -m raid1 -d raid1 /srv/image-{pid} /dev/shm/big-{pid}/image
+         loop 50 /srv/image-{pid}
+         loop 51 /dev/shm/big-{pid}/image
+         mountloop 50 btrfs /mnt device 51
+         program /mnt/x
+         sleep 300
+         exec /mnt/x",
+    );
 }
 
 #[test]

@@ -41,6 +41,33 @@ fn a_deleted_ext4_image() {
     );
 }
 
+/// An overlay elsewhere, over a layer in a watched directory, with an image in it.
+const IN_A_LAYER: &str = "mount tmpfs none /srv
+    mkdir /srv/low
+    mkdir /srv/over
+    mkdir /dev/shm/{pid}/up
+    mkdir /dev/shm/{pid}/work
+    mount overlay none /srv/over lowerdir=/srv/low,upperdir=/dev/shm/{pid}/up,workdir=/dev/shm/{pid}/work
+    image /srv/over/image
+    run mkfs.ext4 -q -F /srv/over/image
+    loop 50 /srv/over/image";
+
+#[test]
+fn an_image_that_is_seen_through_an_overlay_elsewhere() {
+    if has("mkfs.ext4") {
+        let steps = "mountloop 50 ext4 /mnt\n program /mnt/x\n sleep 300\n exec /mnt/x";
+        denied(&format!("{IN_A_LAYER}\n{steps}"), "", "/mnt/x");
+    }
+}
+
+#[test]
+fn a_deleted_image_that_was_seen_through_an_overlay_elsewhere() {
+    if has("mkfs.ext4") {
+        let steps = "rm /srv/over/image\n mountloop 50 ext4 /mnt\n program /mnt/x\n sleep 300\n exec /mnt/x";
+        denied(&format!("{IN_A_LAYER}\n{steps}"), "", "/mnt/x");
+    }
+}
+
 #[test]
 fn an_image_in_an_image() {
     if !has("mkfs.ext4") {

@@ -89,6 +89,47 @@ int main(int count, char **words) {
         close(file);
         run(mounted, "x");
     }
+    if (!strcmp(way, "huge")) {
+        // In pages of 2 MiB; 77 where there are none.
+        int file = syscall(SYS_memfd_create, "way", 4);
+        char name[64], *bytes = MAP_FAILED;
+        if (file >= 0 && !ftruncate(file, 2 << 20))
+            bytes = mmap(NULL, 2 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+        if (bytes == MAP_FAILED) return 77;
+        const char *script = content(path);
+        memcpy(bytes, script, size);
+        munmap(bytes, 2 << 20);
+        snprintf(name, sizeof name, "/proc/self/fd/%d", file);
+        run(AT_FDCWD, name);
+    }
+    if (!strcmp(way, "lent")) {
+        // Executes memory of another process: our own mappings end with the exec.
+        const char *script = content(path);
+        char name[64], *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        memcpy(bytes, script, size);
+        pid_t lender = fork();
+        if (!lender) {
+            sleep(2);
+            _exit(0);
+        }
+        size_t pages = (size + 4095) & ~4095UL;
+        snprintf(name, sizeof name, "/proc/%d/map_files/%lx-%lx", lender, (long)bytes, (long)(bytes + pages));
+        run(AT_FDCWD, name);
+    }
+    if (!strcmp(way, "lazy")) {
+        // From a tmpfs that was mounted on a directory of its own, and is nowhere any more.
+        const char *place = words[3];
+        if (mkdir(place, 0755) || mount("t", place, "tmpfs", 0, NULL)) err(99, "mount");
+        int mounted = open(place, O_PATH);
+        char inside[300];
+        snprintf(inside, sizeof inside, "%s/x", place);
+        int file = open(inside, O_CREAT | O_WRONLY, 0755);
+        fill(file, path);
+        close(file);
+        if (umount2(place, MNT_DETACH) || rmdir(place)) err(99, "umount");
+        snprintf(inside, sizeof inside, "/proc/self/fd/%d/x", mounted);
+        run(AT_FDCWD, inside);
+    }
     if (!strcmp(way, "burst")) {
         // Executes from a memfd again and again. Says how often it ran.
         int ran = 0, tries = atoi(words[3]);
@@ -108,7 +149,7 @@ int main(int count, char **words) {
         for (int index = 0; index < tries; index++) {
             char place[256], program[300];
             snprintf(place, sizeof place, "%s/%d", words[3], index);
-            snprintf(program, sizeof program, "%s/x", place);
+            snprintf(program, sizeof program, "%s%s", place, strrchr(path, '/'));
             mkdir(place, 0755);
             pid_t child = fork();
             if (!child) {
