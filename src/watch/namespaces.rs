@@ -2,9 +2,10 @@
 //!
 //! Owns the list of mount namespaces and the look into those that are new or changed. Anyone can make a namespace and put
 //! the host's root or `/tmp` at its `/dev/shm`. So a find is only: in a namespace that root made (our own user namespace
-//! owns it, or one of which root is the maker), a tmpfs or ramfs mounted with its whole content on or below a watched directory, that the host
-//! has mounted nowhere but, at most, where container engines keep it (`candidate.rs`), reached without any link, and proved by mount id, device number and type after it was opened. Besides, wherever it is mounted: what lies in
-//! a file of a watched filesystem (a disk image on a loop device), as the caller can tell.
+//! owns it, or one of which root is the maker), a tmpfs or ramfs mounted with its whole content on or below a watched
+//! directory, that the host has mounted nowhere but, at most, where container engines keep it (`candidate.rs`), reached
+//! without any link, and proved by mount id, device number and type after it was opened. Besides, wherever it is mounted:
+//! what lies in a file of a watched filesystem (a disk image on a loop device), as the caller can tell.
 //!
 //! Nothing tells of a new mount namespace, so they are counted through once in a while: the kernel lists them from Linux
 //! 6.12 (some 2 us each), before that /proc does (some 5 us for each process). Mounts in a known namespace are told by a
