@@ -8,12 +8,12 @@ use super::Host;
 use super::bell::Bell;
 use super::errno::errno;
 use super::feeder::{Feeder, Outlet, Queue};
-use super::file::make_directory;
 use super::format::{Entry, Notice, Redact};
 use super::journal::Journal;
 use super::keeper::Keeper;
-use super::occupied::{self, Held, Occupied};
-use super::settings::{FileSettings, Settings, Stderr};
+use super::occupied;
+use super::opening::{self, Failed};
+use super::settings::{Settings, Stderr};
 use super::shared::Shared;
 use super::stderr::NonBlocking;
 use super::syslog::Syslog;
@@ -145,7 +145,8 @@ impl Log {
                     Failed::Errno(errno) => RecordError::File(file.path.clone(), errno as i32),
                 };
                 let says = successor.map(|successor| successor.says.to_owned());
-                let opening = open_aside(file, &host, noted, says)?;
+                let opening = opening::aside(file, &host, noted, says)
+                    .map_err(|error| RecordError::Thread(number(&error)))?;
                 let patience = successor.map_or(Duration::MAX, |successor| successor.patience);
                 match opening.recv_timeout(patience) {
                     Ok(Ok(mut opened)) => {
@@ -187,7 +188,7 @@ impl Log {
             bell: Bell::default(),
         });
         if let Some(successor) = successor {
-            let told = takes_over(successor.says);
+            let told = opening::takes_over(successor.says);
             if settings.file.is_some() {
                 shared.copy(&told, 0);
             } else {
@@ -270,68 +271,6 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.shared.stop();
     }
-}
-
-fn takes_over(says: &str) -> Notice<'_> {
-    Notice::Other { action: "guard-taken-over", text: says, failed: false }
-}
-
-/// A log that is open.
-#[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) writer: Writer,
-    /// `None` where the directory cannot be locked; and for a successor whose predecessor is not wholly gone.
-    pub(super) occupied: Option<Occupied>,
-}
-
-/// Why it is not.
-#[derive(Debug)]
-pub(super) enum Failed {
-    /// Another guard writes there.
-    Held,
-    /// A system call failed.
-    Errno(Errno),
-}
-
-/// Opens the file on a thread of its own: that can take as long as the disk likes. What fails is tried again, for as long
-/// as anybody listens.
-fn open_aside(
-    settings: &FileSettings,
-    host: &Host,
-    noted: Noted,
-    says: Option<String>,
-) -> Result<mpsc::Receiver<Result<Opened, Failed>>, RecordError> {
-    let (tell, opening) = mpsc::channel();
-    let (settings, host) = (settings.clone(), host.clone());
-    let open = move || {
-        loop {
-            let mut opened = open_file(&settings, &host, noted, says.is_some());
-            if let (Ok(opened), Some(says)) = (&mut opened, &says) {
-                // What cannot be written is missing like any other record.
-                let _told = opened.writer.notice(&takes_over(says), &host);
-            }
-            let is_last = opened.is_ok();
-            if tell.send(opened).is_err() || is_last {
-                return;
-            }
-            thread::sleep(Duration::from_secs(1));
-        }
-    };
-    let thread = thread::Builder::new().name("log-opener".to_owned()).spawn(open);
-    thread.map(|_| opening).map_err(|error| RecordError::Thread(number(&error)))
-}
-
-fn open_file(settings: &FileSettings, host: &Host, noted: Noted, takes_over: bool) -> Result<Opened, Failed> {
-    make_directory(&settings.path).map_err(Failed::Errno)?;
-    let occupied = if takes_over {
-        // A predecessor that was killed lingers for as long as a disk holds up one of its threads. It writes no more,
-        // and the keeper tries again.
-        Occupied::take(&settings.path).unwrap_or_default()
-    } else {
-        Occupied::take_soon(&settings.path).map_err(|Held| Failed::Held)?
-    };
-    let writer = Writer::to_file(settings, host, noted).map_err(Failed::Errno)?;
-    Ok(Opened { writer, occupied })
 }
 
 fn number(error: &std::io::Error) -> i32 {

@@ -21,6 +21,7 @@ mod keeper;
 mod lines;
 mod log;
 mod occupied;
+mod opening;
 pub mod read;
 #[cfg(test)]
 pub(crate) mod samples;

@@ -1,8 +1,7 @@
 //! What the operator's files switch off or leave open.
 
 use super::facts::{Allowed, Facts, LogTrouble, Policy, Trouble};
-use super::finding::{Check, Finding, key, reload};
-use super::ways::few;
+use super::finding::{Check, Finding, few, key, reload};
 use crate::event::Effect;
 use crate::policy::config::Config;
 

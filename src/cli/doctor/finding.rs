@@ -130,3 +130,13 @@ pub(super) fn ask(facts: &Facts, command: &str) -> String {
         Some(socket) => format!("shmguard {command} --socket {}", socket.display()),
     }
 }
+
+/// The first few, and how many more.
+pub(super) fn few(names: &[&str]) -> String {
+    const FEW: usize = 4;
+    let shown: Vec<_> = names.iter().take(FEW).copied().collect();
+    match names.len().saturating_sub(FEW) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}

@@ -1,8 +1,7 @@
 //! How the host lays out its mounts.
 
 use super::facts::{Facts, LeftOut, Scope};
-use super::finding::{Check, Finding, key, reload};
-use super::ways::few;
+use super::finding::{Check, Finding, few, key, reload};
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "directories", what: "every watched directory carries a mark", judge: directories },

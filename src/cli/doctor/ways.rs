@@ -2,7 +2,7 @@
 
 use super::configuration;
 use super::facts::{Allowed, Facts, Guard, Policy};
-use super::finding::{Check, Finding, guard, guard_if_any, key, reload};
+use super::finding::{Check, Finding, few, guard, guard_if_any, key, reload};
 use super::kernel::report_unseen;
 use crate::control::status::{MarkKind, Status};
 use crate::event::Mode;
@@ -295,15 +295,5 @@ fn outcome(facts: &Facts, status: &Status) -> &'static str {
         (Mode::Prevent, Ok(true)) => "denied by the rules",
         (Mode::Prevent, Ok(false)) => "recorded, not always denied (see the check `rules`),",
         (Mode::Prevent, Err(_)) => "denied as far as the rules say, which cannot be read,",
-    }
-}
-
-/// The first few, and how many more.
-pub(super) fn few(names: &[&str]) -> String {
-    const FEW: usize = 4;
-    let shown: Vec<_> = names.iter().take(FEW).copied().collect();
-    match names.len().saturating_sub(FEW) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
     }
 }

@@ -180,7 +180,7 @@ fn what_is_lost_behind_a_write_that_hangs_for_a_moment_is_still_noted_when_that_
             let hang = |writer: &mut Writer| {
                 tell.send(()).unwrap();
                 hangs.recv().unwrap();
-                writer.notice(&takes_over("killed"), &samples::host()).result.unwrap()
+                writer.notice(&opening::takes_over("killed"), &samples::host()).result.unwrap()
             };
             log.shared.with_writer(Duration::from_secs(20), hang).unwrap();
         });
