@@ -58,7 +58,7 @@ impl Identifier {
         subject: &mut Subject,
         object: &mut Object,
     ) {
-        object.interpreter = self.scripts.interpreter(&self.proc, &mut self.aside, thread, file);
+        object.interpreter = self.scripts.interpreter(&self.proc, &mut self.aside, thread, caller.euid, file);
         match object.interpreter {
             Fact::Known(Interpreter { file, nosuid, .. }) => {
                 if self.set_id(thread, caller, &file, || nosuid) == SetId::Honoured {
