@@ -13,6 +13,7 @@ use super::proc::{Entry, Proc, cause};
 use crate::event::{Cause, Device};
 use crate::sys::statx::{self, MountId, Stat, Want};
 use crate::sys::{mounts, statmount};
+use crate::watch::plan::Scope;
 
 /// Asks for mounts; keeps buffers, and the numbers of namespaces, which are never given anew.
 #[derive(Debug)]
@@ -61,8 +62,8 @@ pub(super) enum Whereabouts {
     OurRoot,
     /// Ours: only the host's root moves it.
     Ours,
-    /// Another one's: its owner may be anybody.
-    Elsewhere,
+    /// Another one's: its owner may be anybody. With its id, where namespaces have ids.
+    Elsewhere(Option<u64>),
     /// In none that was asked (detached, a layer of an overlay), or not to be had.
     Nowhere,
 }
@@ -105,6 +106,17 @@ impl Mounted {
     /// It is in our own mount namespace.
     pub(super) fn is_ours(self) -> bool {
         matches!(self.whereabouts, Whereabouts::OurRoot | Whereabouts::Ours)
+    }
+}
+
+impl Whereabouts {
+    /// It is in the namespace whose directories are watched.
+    pub(super) fn is_home(self, scope: &Scope) -> bool {
+        match self {
+            Self::OurRoot | Self::Ours => true,
+            Self::Elsewhere(namespace) => namespace.is_some_and(|id| scope.is_home(id)),
+            Self::Nowhere => false,
+        }
     }
 }
 
@@ -279,7 +291,8 @@ impl Mounts {
         let whereabouts = match space {
             Space::Own if self.root == b"/" && self.point == b"/" => Whereabouts::OurRoot,
             Space::Own => Whereabouts::Ours,
-            Space::Other(_) | Space::Unnumbered => Whereabouts::Elsewhere,
+            Space::Other(id) => Whereabouts::Elsewhere(Some(id)),
+            Space::Unnumbered => Whereabouts::Elsewhere(None),
         };
         Mounted { device, nosuid, whereabouts, kept: false }
     }

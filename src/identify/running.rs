@@ -240,7 +240,8 @@ impl Identifier {
         running.tell_who(&mut attempt.subject);
         let device = attempt.object.file.known().map(|file| file.device);
         // A guard in a namespace of its own guards the mounts of another one.
-        let home = whereabouts != Whereabouts::Elsewhere || space.is_some_and(|space| scope.is_home(space));
+        let home = !matches!(whereabouts, Whereabouts::Elsewhere(_))
+            || space.is_some_and(|space| scope.is_home(space));
         let ours = attempt.object.inner.known().is_some() && home;
         let seen = attempt.object.seen.known().filter(|seen| ours && scope.covers(seen));
         // The number of one that is gone can be another's by now. It counts where the mount is one that was seen, or where

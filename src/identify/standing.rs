@@ -37,20 +37,24 @@ impl Identifier {
         let (Some(inner), Some(facts)) = (object.inner.known(), object.file.known()) else {
             return Standing::Gone;
         };
-        // Through another of its mounts it would have another name.
-        let is_shown = |seen| object.names.iter().any(|name| name == seen);
-        if scope.watches_mounts(facts.device) && !shown(object).is_some_and(is_shown) {
-            return Standing::Gone;
-        }
         let thread = subject.thread.known().map(|Pid(id)| *id);
         let Some((stat, whereabouts)) = self.steady(LOOKS, thread, file, object) else {
             return Standing::Gone;
         };
+        // It was run through another of its mounts: where only mounts are watched, that would have another name; and one in
+        // another watched directory is no way to aim an exception there.
+        let is_shown = shown(object).is_some_and(|seen| object.names.iter().any(|name| name == seen));
+        let is_covered = shown(object).is_some_and(|seen| scope.covers(seen));
+        if !is_shown && (scope.watches_mounts(facts.device) || is_covered && whereabouts.is_home(scope)) {
+            return Standing::Gone;
+        }
         let stands = match self.files.stands(&stat, facts.device, inner, object.names.iter()) {
             Some(stands) => stands || was_there(object),
             // Its names are those of another namespace, or of a place that it was taken away from. What came there when
             // is not looked at.
-            None if whereabouts == Whereabouts::Elsewhere && scope.namespace(facts.device).is_some() => {
+            None if matches!(whereabouts, Whereabouts::Elsewhere(_))
+                && scope.namespace(facts.device).is_some() =>
+            {
                 return Standing::There;
             }
             None => false,
@@ -87,7 +91,7 @@ impl Identifier {
         let is_there = match whereabouts {
             Whereabouts::Nowhere | Whereabouts::OurRoot => true,
             Whereabouts::Ours => self.steady(LOOKS_OUTSIDE, thread, file, object).is_some(),
-            Whereabouts::Elsewhere => {
+            Whereabouts::Elsewhere(_) => {
                 let asking = Asking::now(&self.proc, self.features, thread);
                 scope.name(device, Fact::Unknown(Cause::Unsteady), &mut self.directories);
                 let there = self.files.stands_inside(asking, file, device, inner, self.directories.iter());
@@ -126,7 +130,8 @@ impl Identifier {
                 if !files.is_inside(asking, aside, file, which, roots, inner) {
                     return None;
                 }
-                whereabouts = Whereabouts::Ours;
+                // The layer's, which is ours; that of the run is not to be seen.
+                whereabouts = Whereabouts::Nowhere;
             } else if look.inner.is_err() {
                 return None;
             }

@@ -362,3 +362,24 @@ fn a_directory_of_elsewhere_that_is_bound_there_and_into_the_excepted_one() {
         assert_eq!(exec("/run/other/x"), Exec::Denied);
     });
 }
+
+#[test]
+fn a_filesystem_in_the_excepted_directory_that_is_bound_into_a_watched_one() {
+    bed(|bed| {
+        let play = |steps: &str| goes_on(&with_wait(steps));
+        let guard = bed.prevent();
+        play(
+            "mkdir /run/docker/v\nmount tmpfs none /run/docker/v\nmkdir /dev/shm/v\nsleep 400\nexec /bin/true",
+        );
+        bed.program("/run/docker/v/x");
+        play("bind /run/docker/v /dev/shm/v\nbind /run/docker/v /mnt\nexec /bin/true");
+        assert_eq!(exec("/run/docker/v/x"), Exec::Ran(0), "the exception is there");
+        assert_eq!(exec("/dev/shm/v/x"), Exec::Denied);
+        // By a way that is not watched it would be excepted: it is the same file.
+        std::thread::sleep(Duration::from_millis(3200));
+        assert_eq!(exec("/mnt/x"), Exec::Ran(0));
+        let seen: Vec<_> =
+            guard.attempts().iter().map(|record| record["shmguard"]["path_as_seen"].clone()).collect();
+        assert_eq!(seen, ["/run/docker/v/x", "/dev/shm/v/x", "/mnt/x"]);
+    });
+}
