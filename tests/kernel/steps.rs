@@ -362,14 +362,15 @@ fn relay_child() {
     }
 }
 
-/// Tells that everything before is done, and waits to be told to go on.
+/// Tells that everything before is done, and waits to be told to go on. Ends where nobody is left to say so.
 fn wait_for_word() -> Done {
     let mut out = std::io::stdout();
     out.write_all(b"\n@ready\n")?;
     out.flush()?;
-    let mut word = [0];
-    std::io::stdin().read_exact(&mut word)?;
-    Ok(())
+    match std::io::stdin().read(&mut [0])? {
+        0 => end(FAILED),
+        _ => Ok(()),
+    }
 }
 
 /// A child that takes these steps and then sleeps for as long as we live.
