@@ -143,7 +143,7 @@ pub(super) fn notice(out: &mut Vec<u8>, style: Style, notice: &Notice<'_>) {
             line.value(reason.as_bytes());
         }
         Notice::ModeChanged { from, to, by, .. } => {
-            line.print(format_args!("mode changed from {} to {} by ", mode(from), mode(to)));
+            line.print(format_args!("mode changed from {} to {}: ", mode(from), mode(to)));
             line.value(by.as_bytes());
         }
         Notice::Gap { failure, count, detail } => {
