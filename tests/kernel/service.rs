@@ -149,3 +149,20 @@ fn an_exception_holds_in_mounts_of_the_host_until_they_are_taken_away() {
         assert_eq!(told, "0\n0\n126\n126\n");
     });
 }
+
+#[test]
+fn an_exception_does_not_hold_in_other_watched_directories_of_the_host() {
+    bed(|bed| {
+        let told = service(
+            bed,
+            "",
+            "mkdir -p /run/docker/v /run/docker/e /dev/shm/v /dev/shm/e
+             mount -t tmpfs none /run/docker/v; cp /bin/true /run/docker/v/x",
+            "mount --bind /run/docker/v /dev/shm/v
+             mount --bind /srv/evil /run/docker/e; mount --bind /srv/evil /dev/shm/e; sleep 0.5
+             ran /run/docker/v/x; ran /run/docker/e/x
+             ran /dev/shm/v/x; ran /dev/shm/e/x",
+        );
+        assert_eq!(told, "0\n0\n126\n126\n");
+    });
+}
