@@ -685,9 +685,10 @@ fn a_second_guard_on_the_same_log_is_refused_and_the_first_goes_on() {
         let other = bed.path("other.toml");
         let text = fs::read_to_string(&config).unwrap();
         fs::write(&other, text.replace("control.sock", "other.sock")).unwrap();
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_shmguard")).args(["run", "--config"]).arg(&other).output();
-        let output = output.unwrap();
+        let mut second = Command::new(env!("CARGO_BIN_EXE_shmguard"));
+        // It would stay if it were not refused.
+        die_with_parent(&mut second);
+        let output = second.args(["run", "--config"]).arg(&other).output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(75), "{told}");
         assert!(told.starts_with("shmguard: another guard writes its log in "), "{told}");
