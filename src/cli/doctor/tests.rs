@@ -449,6 +449,17 @@ fn opens_are_denied_recorded_or_open() {
     is(&old, State::Covered, "none can ask this kernel");
 }
 
+#[test]
+fn the_manual_calls_every_check_what_the_command_does() {
+    // Without what only typesets it: fonts, escapes, and where lines end.
+    let manual = include_str!("../../../docs/man/shmguard.8").replace('\\', "").replace("\n.IR ", "\n");
+    let manual = manual.split_whitespace().collect::<Vec<_>>().join(" ").replace(" ,", ",").to_lowercase();
+    for check in AREAS.iter().flat_map(|(_, _, checks)| checks.iter()) {
+        let entry = format!(".b {} {}.", check.id, check.what.to_lowercase());
+        assert!(manual.contains(&entry), "{entry:?}");
+    }
+}
+
 /// The mode and the switches are one thing, the rules another.
 #[test]
 fn what_the_rules_allow_is_not_called_denied() {

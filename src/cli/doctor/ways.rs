@@ -36,7 +36,7 @@ pub(super) const CHECKS: &[Check] = &[
         judge: map_files,
     },
     Check { id: "detached-mount", what: "a tmpfs that is mounted nowhere", judge: detached_mount },
-    Check { id: "loaders", what: "ld.so FILE, LD_Preload(facts), dlopen(3)", judge: loaders },
+    Check { id: "loaders", what: "ld.so FILE, LD_PRELOAD, dlopen(3)", judge: loaders },
     Check { id: "interpreters", what: "sh FILE, python FILE", judge: interpreters },
     Check { id: "content", what: "the content is changed after the answer", judge: content },
 ];
