@@ -238,6 +238,12 @@ pub fn below<'a>(path: &'a [u8], directory: &[u8]) -> Option<&'a [u8]> {
     (rest.is_empty() || rest.starts_with(b"/")).then_some(rest)
 }
 
+/// True where the path lies in one of these directories, or is one.
+#[must_use]
+pub fn is_in_any(path: &[u8], directories: &[Vec<u8>]) -> bool {
+    directories.iter().any(|directory| below(path, directory).is_some())
+}
+
 /// One line: `id parent major:minor root point options [optional fields] - type source super-options`.
 fn entry(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');

@@ -420,15 +420,8 @@ const TABLE_BYTES: u64 = 4 << 20;
 
 #[cfg(test)]
 mod tests {
+    use super::candidate::tests::debian;
     use super::*;
-    use crate::watch::links::{Look as Stands, resolve_with};
-
-    fn debian() -> Directories {
-        resolve_with(&["/dev/shm".into(), "/var/run".into()], |path| match path.to_str() {
-            Some("/var/run") => Ok(Stands::Link("/run".into(), 0)),
-            _ => Ok(Stands::Directory),
-        })
-    }
 
     #[test]
     fn a_find_is_named_as_the_host_names_it() {

@@ -36,7 +36,7 @@ use scope::trimmed;
 use words::{Choice, Named, Seen, Superblock, path_of};
 
 use super::links::{Directory, State};
-use super::mounts::{Mount, MountTable, below};
+use super::mounts::{Mount, MountTable, below, is_in_any};
 use crate::event::Device;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -216,7 +216,7 @@ fn scope_of(inputs: &Inputs<'_>, superblocks: &BTreeMap<Device, Superblock>) -> 
         match superblock.choice {
             Choice::Each => {
                 builder.only_mounts(*device);
-                for mount in superblock.mounts.iter().filter(|mount| mount.is_below(&watched)) {
+                for mount in superblock.mounts.iter().filter(|mount| is_in_any(&mount.point, &watched)) {
                     builder.shows(*device, &mount.root, &mount.point);
                 }
             }

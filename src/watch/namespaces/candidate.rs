@@ -6,16 +6,16 @@
 #![forbid(unsafe_code)]
 
 use crate::watch::links::{Directories, State};
-use crate::watch::mounts::{Mount, MountTable, below};
+use crate::watch::mounts::{Mount, MountTable, is_in_any};
 use std::os::unix::ffi::OsStrExt as _;
 
 /// Whether the table of another namespace shows something to mark: see the module.
 pub(super) fn is_candidate(mount: &Mount, spelled: &[Vec<u8>], host: &MountTable) -> bool {
-    let place = spelled.iter().any(|directory| below(&mount.point, directory).is_some());
+    let place = is_in_any(&mount.point, spelled);
     let kind = mount.fs_type == b"tmpfs" || mount.fs_type == b"ramfs";
     // What the host has in a watched directory is marked already, and what it has elsewhere is not to be.
     let engines = |known: &Mount| {
-        is_kept_for_containers(&known.point) && known.root == b"/" && !in_any(&known.point, spelled)
+        is_kept_for_containers(&known.point) && known.root == b"/" && !is_in_any(&known.point, spelled)
     };
     let host_has = host.mounts().iter().filter(|known| known.device == mount.device);
     place && kind && mount.root == b"/" && mount.point != b"/" && host_has.into_iter().all(engines)
@@ -27,10 +27,6 @@ fn is_kept_for_containers(point: &[u8]) -> bool {
     let mut parts = point.rsplit(|byte| *byte == b'/');
     let (name, parent) = (parts.next(), parts.next());
     name == Some(b"shm") || parent == Some(b"kubernetes.io~empty-dir")
-}
-
-fn in_any(point: &[u8], spelled: &[Vec<u8>]) -> bool {
-    spelled.iter().any(|directory| below(point, directory).is_some())
 }
 
 /// The watched directories in every spelling that was configured or that the links gave.
@@ -49,11 +45,11 @@ pub(super) fn spelled(directories: &Directories) -> Vec<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::watch::links::{Look as Stands, resolve_with};
 
-    fn debian() -> Directories {
+    pub(in crate::watch::namespaces) fn debian() -> Directories {
         resolve_with(&["/dev/shm".into(), "/var/run".into()], |path| match path.to_str() {
             Some("/var/run") => Ok(Stands::Link("/run".into(), 0)),
             _ => Ok(Stands::Directory),

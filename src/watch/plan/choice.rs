@@ -5,7 +5,7 @@ use super::scope::trimmed;
 use super::words::{Choice, Inputs, PassedOver, Plan, SharedFilesystem, Stored, Superblock, path_of};
 use crate::event::Device;
 use crate::watch::links::State;
-use crate::watch::mounts::{Mount, MountTable, below};
+use crate::watch::mounts::{Mount, MountTable, is_in_any};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All mounts of one superblock.
@@ -196,7 +196,7 @@ impl<'a> Groups<'a> {
         let shown = inputs.mounts.visible(file);
         let device = one.on.or(shown.map(|mount| mount.device))?;
         let group = self.groups.get(&device)?;
-        let in_target = targets.iter().any(|target| below(file, target).is_some());
+        let in_target = is_in_any(file, targets);
         let watched = match group.choice {
             Choice::Whole => true,
             Choice::Shared => in_target,
@@ -280,7 +280,7 @@ fn group<'a>(table: &'a MountTable, targets: &[Vec<u8>]) -> BTreeMap<Device, Gro
             parts: Vec::new(),
         });
         group.mounts.push(mount);
-        if targets.iter().any(|target| below(&mount.point, target).is_some()) {
+        if is_in_any(&mount.point, targets) {
             group.inside.push(mount);
             group.at |= targets.contains(&mount.point);
         }

@@ -2,7 +2,7 @@
 
 use crate::event::Device;
 use crate::watch::links::{Directories, Directory};
-use crate::watch::mounts::{Mount, MountTable, below};
+use crate::watch::mounts::{Mount, MountTable};
 use crate::watch::plan::Scope;
 use crate::watch::plan::kinds::Kind;
 use std::collections::BTreeMap;
@@ -332,11 +332,6 @@ impl Passed {
 }
 
 impl Seen {
-    /// It is mounted on or below one of these directories.
-    pub(super) fn is_below(&self, watched: &[Vec<u8>]) -> bool {
-        watched.iter().any(|directory| below(&self.point, directory).is_some())
-    }
-
     pub(super) fn of(mount: &Mount) -> Self {
         Self {
             device: mount.device,
