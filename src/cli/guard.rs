@@ -52,7 +52,7 @@ pub(super) fn ask(
     err: &mut dyn Write,
 ) -> Result<Reply, u8> {
     client::ask(&socket.resolve(), request, patience).map_err(|error| {
-        let hints = Hints::of(Path::new("/run/systemd/system").is_dir());
+        let hints = Hints::of(has_systemd());
         let (status, help) = match &error {
             Error::NotRunning { .. } => (exit::UNAVAILABLE, Some(hints.start)),
             Error::NotPermitted { .. } => (exit::NO_PERMISSION, Some("run this as root")),
@@ -73,6 +73,11 @@ pub(super) fn ask(
     })
 }
 
+/// Whether systemd manages this host (sd_booted(3)).
+pub(super) fn has_systemd() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
 /// What to do about a guard that does not answer.
 #[derive(Debug, PartialEq, Eq)]
 struct Hints {
@@ -81,7 +86,7 @@ struct Hints {
 }
 
 impl Hints {
-    /// Where systemd manages the host, and where it does not (sd_booted(3)).
+    /// Where systemd manages the host, and where it does not.
     const fn of(systemd: bool) -> Self {
         if systemd {
             Self {

@@ -247,15 +247,13 @@ impl Identifier {
             return;
         }
         let Attempt { subject, object, .. } = attempt;
-        let mut gift = match &object.interpreter {
+        let of_interpreter = match &object.interpreter {
             Fact::Known(interpreter) => Ok(interpreter.capabilities.filter(|_| !interpreter.nosuid)),
             Fact::Unknown(cause) => Err(*cause),
             Fact::Absent | Fact::Unread => Ok(None),
         };
         // A script's own would not count, but it may be none any more when the kernel reads it.
-        if gift == Ok(None) {
-            gift = self::gift(file, object);
-        }
+        let mut gift = if of_interpreter == Ok(None) { gift(file, object) } else { of_interpreter };
         let is_foreign = |found: &FileCapabilities| found.root != 0;
         if let (Ok(id), Ok(Some(_))) = (thread, gift.map(|gift| gift.filter(is_foreign)))
             && self.is_in_child_namespace(id) == Some(false)

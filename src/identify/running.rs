@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use nix::sys::statfs::{FsType, HUGETLBFS_MAGIC, TMPFS_MAGIC, fstatfs};
+use nix::sys::statfs::{FsType, HUGETLBFS_MAGIC, fstatfs};
 
 use super::inner::DELETED;
 use super::mount::Whereabouts;
@@ -20,7 +20,7 @@ use super::subject::Ids;
 use super::{Identifier, arguments, interpreters, outcome, subject, walk};
 use crate::event::{Attempt, Cause, Device, Fact, Object, Subject, Unseen};
 use crate::sys::loops;
-use crate::sys::mounts::mount_namespace_id;
+use crate::sys::mounts::{is_memory, mount_namespace_id};
 use crate::sys::shared::Words;
 use crate::sys::statx::{self, MountId, Stat, Want};
 use crate::watch::plan::{Placement, Scope};
@@ -392,13 +392,6 @@ pub fn lose_place(object: &mut Object, scope: &Scope) {
 
 /// No filesystem has it.
 const UNKNOWN: Device = Device { major: 0, minor: 0 };
-
-fn is_memory(kind: FsType) -> bool {
-    matches!(kind, TMPFS_MAGIC | RAMFS_MAGIC)
-}
-
-/// statfs(2).
-const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
 
 #[cfg(test)]
 mod tests {

@@ -41,15 +41,17 @@ impl Identifier {
         let Some((stat, whereabouts)) = self.steady(LOOKS, thread, file, object) else {
             return Standing::Gone;
         };
+        let shown = shown(&object.seen, &object.deleted);
+        let is_shown = shown.is_some_and(|seen| object.names.iter().any(|name| name == seen));
+        let is_covered = shown.is_some_and(|seen| scope.covers(seen));
         // It was run through another of its mounts: where only mounts are watched, that would have another name; and one in
         // another watched directory is no way to aim an exception there.
-        let is_shown = shown(object).is_some_and(|seen| object.names.iter().any(|name| name == seen));
-        let is_covered = shown(object).is_some_and(|seen| scope.covers(seen));
         if !is_shown && (scope.watches_mounts(facts.device) || is_covered && whereabouts.is_home(scope)) {
             return Standing::Gone;
         }
         let stands = match self.files.stands(&stat, facts.device, inner, object.names.iter()) {
-            Some(stands) => stands || was_there(object),
+            // A deleted file had that name.
+            Some(stands) => stands || is_shown && object.deleted == Fact::Known(true),
             // Its names are those of another namespace, or of a place that it was taken away from. What came there when
             // is not looked at.
             None if matches!(whereabouts, Whereabouts::Elsewhere(_))
@@ -77,10 +79,9 @@ impl Identifier {
     ) -> Placement {
         let Fact::Known(FileFacts { device, .. }) = object.file else { return Placement::Inside };
         let inner = object.inner.as_ref().map(Vec::as_slice);
-        if let (Fact::Known(inner), Some(seen)) = (&inner, shown(object))
-            && scope.name_as_seen(device, inner, seen, &mut self.directories)
+        if let (Fact::Known(inner), Some(seen)) = (&inner, shown(&object.seen, &object.deleted))
+            && scope.name_as_seen(device, inner, seen, &mut object.names)
         {
-            std::mem::swap(&mut object.names, &mut self.directories);
             return Placement::Inside;
         }
         let placement = scope.name(device, inner, &mut object.names);
@@ -144,16 +145,10 @@ impl Identifier {
     }
 }
 
-/// A deleted file, whose name was one of its names.
-fn was_there(object: &Object) -> bool {
-    object.deleted == Fact::Known(true)
-        && shown(object).is_some_and(|shown| object.names.iter().any(|name| name == shown))
-}
-
-/// The path at which it was seen, without the kernel's word for one that has lost its name.
-fn shown(object: &Object) -> Option<&[u8]> {
-    let seen = object.seen.known()?;
-    if object.deleted == Fact::Known(true) { seen.strip_suffix(inner::DELETED) } else { Some(seen) }
+/// The path at which a file was `seen`, without the kernel's word for one that has lost its name.
+fn shown<'a>(seen: &'a Fact<Vec<u8>>, deleted: &Fact<bool>) -> Option<&'a [u8]> {
+    let seen = seen.known()?;
+    if *deleted == Fact::Known(true) { seen.strip_suffix(inner::DELETED) } else { Some(seen) }
 }
 
 /// How often a place is looked at again. Each look is two questions in turn; to deceive it, the mover would have

@@ -11,6 +11,7 @@
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::mount::{MntFlags, MsFlags};
 use nix::sched::CloneFlags;
+use nix::sys::statfs::{FsType, TMPFS_MAGIC, fstatfs};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -234,8 +235,13 @@ pub fn split_device(device: u64) -> (u32, u32) {
 
 /// True where an open file lies in memory: tmpfs or ramfs.
 pub fn is_in_memory(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    let found = nix::sys::statfs::fstatfs(fd)?.filesystem_type();
-    Ok(found == nix::sys::statfs::TMPFS_MAGIC || found.0 == RAMFS_MAGIC)
+    Ok(is_memory(fstatfs(fd)?.filesystem_type()))
+}
+
+/// True for tmpfs and ramfs, as fstatfs(2) tells them.
+#[must_use]
+pub fn is_memory(kind: FsType) -> bool {
+    matches!(kind, TMPFS_MAGIC | RAMFS_MAGIC)
 }
 
 /// Reads and forgets everything that waits in a non-blocking descriptor, and says whether there was anything.
@@ -325,7 +331,7 @@ const FAN_MNT_ATTACH: u64 = 0x0100_0000;
 const FAN_MNT_DETACH: u64 = 0x0200_0000;
 
 // statfs(2); in no crate.
-const RAMFS_MAGIC: libc::__fsword_t = 0x8584_58f6;
+const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
 
 const NS_GET_USERNS: libc::Ioctl = 0xb701;
 const NS_GET_OWNER_UID: libc::Ioctl = 0xb704;

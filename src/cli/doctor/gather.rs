@@ -11,7 +11,7 @@ use nix::sys::statfs::statfs;
 use super::facts::{
     Facts, Files, Guard, Home, Host, Kernel, LeftOut, LogTrouble, Mark, Policy, Scope, Seen, Trouble,
 };
-use crate::cli::guard::Socket;
+use crate::cli::guard::{Socket, has_systemd};
 use crate::control::client::{self, Error};
 use crate::control::protocol::{Reply, Request};
 use crate::control::status::Status;
@@ -98,7 +98,7 @@ fn host(scope: Seen<Scope>) -> Host {
     let zero = |path: &str| number(path) == Some(0);
     Host {
         name: name.unwrap_or_default(),
-        systemd: Path::new("/run/systemd/system").is_dir(),
+        systemd: has_systemd(),
         unit: has(&installed).then(|| has(&enabled)),
         user_namespaces: Path::new("/proc/self/ns/user").exists()
             && !zero("/proc/sys/user/max_user_namespaces")
